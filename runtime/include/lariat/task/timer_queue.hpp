@@ -1,0 +1,205 @@
+#pragma once
+
+#include <lariat/base/assert.hpp>
+#include <lariat/base/clock.hpp>
+#include <lariat/base/config.hpp>
+#include <lariat/base/list.hpp>
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace lariat {
+
+/// One deadline and what happens at it. It lies in the frame or object that waits.
+///
+/// Lifetime     stays where it is; must be disarmed when it goes: its destructor asserts so
+/// Allocation   none; 48 bytes
+class timer : private list_link {
+ public:
+    using action = void (*)(timer&) noexcept;
+
+    explicit timer(action at_deadline) noexcept : fire(at_deadline) {}
+    ~timer() { detail::require(!armed(), "a timer is disarmed before it is destroyed"); }
+
+    [[nodiscard]] bool armed() const noexcept { return place_ != nowhere; }
+
+    action fire;
+    time_point deadline = forever;  ///< set by timer_queue::arm
+
+ private:
+    friend class timer_queue;
+    friend class overdue_timers;
+    friend class list<timer>;
+
+    static constexpr std::uint16_t nowhere = 0xffff;
+    static constexpr std::uint16_t overdue = 0xfffe;
+
+    timer* child_ = nullptr;  // these two serve overdue_timers only
+    std::uint32_t sequence_ = 0;
+    std::uint16_t place_ = nowhere;  // level * 64 + slot, or one of the two above
+};
+
+static_assert(sizeof(timer) <= 48);
+
+/// The timers armed for a moment that had already passed: a pairing heap on the timers' own links
+/// (Fredman, Sedgewick, Sleator, Tarjan 1986), ordered by deadline, then by arming.
+class overdue_timers {
+ public:
+    [[nodiscard]] bool empty() const noexcept { return root_ == nullptr; }
+    [[nodiscard]] timer& top() const noexcept { return *root_; }
+    LARIAT_EXPORT void insert(timer& item) noexcept;
+    /// Cost: O(log n) amortised.
+    LARIAT_EXPORT void remove(timer& item) noexcept;
+
+ private:
+    static timer* next_sibling(const timer& item) noexcept;
+    static timer* meld(timer* a, timer* b) noexcept;
+    static timer* meld_siblings(timer* first) noexcept;
+
+    timer* root_ = nullptr;
+    std::uint32_t sequence_ = 0;
+};
+
+/// Every pending timer of one loop. It reads no clock: time is what it is told.
+///
+/// Order        by deadline, to the nanosecond; equal deadlines in the order of arming
+/// Threads      one loop
+/// Lifetime     timers still armed when the queue goes are disarmed and never fire
+/// Allocation   none; 17 KiB in place
+///
+/// It is a radix trie laid over the bits of the deadline: eleven levels of 64 slots, each slot of a
+/// level spanning one whole level below. A timer lies at the level of the highest digit in which
+/// its deadline differs from `current_`, so
+///   1. no armed deadline in the slots lies before `current_`; those that did are in `overdue_`;
+///   2. everything at a level comes before everything at the levels above, and slots of a level
+///      come in order: the first timer is found by two bit scans;
+///   3. equal deadlines always share a slot, in the order of arming, as moving a slot's timers
+///      down keeps their order and finds the levels below empty.
+/// Moving `current_` into a slot deals its timers to lower levels, at most ten times in a life and
+/// in practice twice. Chosen over a wheel of coarse ticks with a heap of the current tick: no
+/// comparison is needed to bring timers in order, and no growing storage.
+class timer_queue {
+ public:
+    /// `start` is about now: it spares the first timers a long way down, nothing more.
+    explicit timer_queue(time_point start = no_wait) noexcept : current_(key_of(start)) {}
+    LARIAT_EXPORT ~timer_queue();
+    timer_queue(const timer_queue&) = delete;
+    timer_queue& operator=(const timer_queue&) = delete;
+
+    /// Arms `item`, which may be armed already: it then moves and counts as armed last. A deadline
+    /// of `forever` never fires. Cost: O(1).
+    void arm(timer& item, time_point deadline) noexcept;
+
+    /// Takes `item` back; nothing happens if it is not armed. Cost: O(1), of overdue timers
+    /// O(log n) amortised.
+    void disarm(timer& item) noexcept;
+
+    /// Returns the earliest deadline, `forever` when there is none. When timers were disarmed it
+    /// may name a moment too early, never one too late. Cost: O(1).
+    [[nodiscard]] time_point next() const noexcept;
+
+    /// Fires up to `limit` timers whose deadline is not after `now`, in order, and returns how
+    /// many. A timer is no longer armed when its `fire` runs, and that may arm, disarm and destroy
+    /// any timer; what it arms for a moment not after `now` fires in this same call.
+    LARIAT_EXPORT std::size_t fire_due(time_point now, std::size_t limit) noexcept;
+
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+
+ private:
+    using key = std::uint64_t;
+    static constexpr unsigned digit_bits = 6;
+    static constexpr unsigned digit_mask = 63;
+    static constexpr unsigned level_count = 11;  // 64 bits of deadline
+
+    struct slot {
+        list<timer> timers;
+        key earliest = ~key{0};  // of all timers that came since it was empty
+    };
+
+    // Flipping the sign bit keeps the order of signed times among unsigned keys.
+    static constexpr key sign_bit = key{1} << 63;
+    static key key_of(time_point at) noexcept {
+        return static_cast<key>(at.time_since_epoch().count()) ^ sign_bit;
+    }
+    static time_point time_of(key at) noexcept {
+        return time_point(duration(static_cast<duration::rep>(at ^ sign_bit)));
+    }
+
+    void place(timer& item, key at) noexcept;
+    void clear(unsigned where) noexcept;
+    [[nodiscard]] unsigned first() const noexcept;
+    void unplace(timer& item) noexcept;
+    timer* due(key now) noexcept;
+    void deal(unsigned where) noexcept;
+
+    key current_;
+    std::size_t size_ = 0;
+    std::uint32_t levels_ = 0;  // bit l: occupied_[l] is not 0
+    std::array<std::uint64_t, level_count> occupied_{};
+    overdue_timers overdue_;
+    std::array<slot, level_count * 64> slots_;
+};
+
+inline void timer_queue::arm(timer& item, time_point deadline) noexcept {
+    disarm(item);
+    item.deadline = deadline;
+    ++size_;
+    const key at = key_of(deadline);
+    if (at >= current_) [[likely]]
+        place(item, at);
+    else
+        overdue_.insert(item);
+}
+
+inline void timer_queue::disarm(timer& item) noexcept {
+    if (!item.armed()) return;
+    --size_;
+    if (item.place_ != timer::overdue) [[likely]]
+        unplace(item);
+    else
+        overdue_.remove(item);
+}
+
+inline time_point timer_queue::next() const noexcept {
+    if (!overdue_.empty()) return overdue_.top().deadline;
+    return levels_ != 0 ? time_of(slots_[first()].earliest) : forever;
+}
+
+inline void timer_queue::place(timer& item, key at) noexcept {
+    const auto highest_bit = static_cast<unsigned>(63 - std::countl_zero((at ^ current_) | 1));
+    const unsigned level = highest_bit / digit_bits;
+    const unsigned digit = static_cast<unsigned>(at >> (level * digit_bits)) & digit_mask;
+    const unsigned where = level * 64 + digit;
+    slot& home = slots_[where];
+    home.timers.push_back(item);
+    home.earliest = at < home.earliest ? at : home.earliest;
+    item.place_ = static_cast<std::uint16_t>(where);
+    occupied_[level] |= std::uint64_t{1} << digit;
+    levels_ |= std::uint32_t{1} << level;
+}
+
+inline void timer_queue::unplace(timer& item) noexcept {
+    const unsigned where = item.place_;
+    item.unlink();
+    item.place_ = timer::nowhere;
+    if (slots_[where].timers.empty()) clear(where);
+}
+
+/// Notes that the slot has become empty.
+inline void timer_queue::clear(unsigned where) noexcept {
+    const unsigned level = where / 64;
+    slots_[where].earliest = ~key{0};
+    occupied_[level] &= ~(std::uint64_t{1} << (where & digit_mask));
+    if (occupied_[level] == 0) levels_ &= ~(std::uint32_t{1} << level);
+}
+
+/// The first slot in the order of time. Pre: levels_ != 0.
+inline unsigned timer_queue::first() const noexcept {
+    const auto level = static_cast<unsigned>(std::countr_zero(levels_));
+    return level * 64 + static_cast<unsigned>(std::countr_zero(occupied_[level]));
+}
+
+}  // namespace lariat
