@@ -72,7 +72,7 @@ void overdue_timers::remove(timer& item) noexcept {
 
 timer_queue::~timer_queue() {
     while (!overdue_.empty()) disarm(overdue_.top());
-    while (levels_ != 0) disarm(slots_[first()].timers.front());
+    while (words_ != 0) disarm(slots_[first()].timers.front());
 }
 
 std::size_t timer_queue::fire_due(time_point now, std::size_t limit) noexcept {
@@ -95,19 +95,19 @@ timer* timer_queue::due(key now) noexcept {
         timer& item = overdue_.top();
         return key_of(item.deadline) <= now ? &item : nullptr;
     }
-    while (levels_ != 0) {
+    while (words_ != 0) {
         const unsigned where = first();
+        const unsigned level = where / level_slots;
         slot& home = slots_[where];
         timer& front = home.timers.front();
         const key at = key_of(front.deadline);
-        const bool in_order = where < 64 || &front == &home.timers.back();
+        const bool in_order = level == 0 || &front == &home.timers.back();
         if (in_order && at <= now) {
             current_ = at;
             return &front;
         }
-        const unsigned shift = where / 64 * digit_bits;
-        const key slot_start = at >> shift << shift;
-        if (where < 64 || now < slot_start) break;
+        const key slot_start = at >> (level * digit_bits) << (level * digit_bits);
+        if (level == 0 || now < slot_start) break;
         current_ = home.earliest < now ? home.earliest : now;
         deal(where);
     }
@@ -117,12 +117,50 @@ timer* timer_queue::due(key now) noexcept {
 
 /// Moves the timers of the first slot, into whose span `current_` has come, to lower levels.
 void timer_queue::deal(unsigned where) noexcept {
+    constexpr int few = 64;  // so many are dealt sooner than the other way is prepared
     list<timer> timers;
     timers.splice_back(slots_[where].timers);
-    clear(where);
-    while (!timers.empty()) {
-        timer& item = timers.pop_front();
-        place(item, key_of(item.deadline));
+    set_empty(where);
+    for (int dealt = 0; dealt < few; ++dealt) {
+        if (timers.empty()) return;
+        place(timers.pop_front());
+    }
+    if (!timers.empty()) deal_from_both_ends(timers, where / level_slots - 1);
+}
+
+/// Walking a long list costs a cache miss a step, and a step must await the one before. Two walks,
+/// from both ends at once, halve that: 1 M timers within 100 ms expire in 130 ns each, not 200.
+/// What comes from the back waits in `late` until the front has met it, so the order is kept.
+void timer_queue::deal_from_both_ends(list<timer>& timers, unsigned level) noexcept {
+    std::array<slot, level_slots> late;
+    timer* front = &timers.front();
+    timer* back = &timers.back();
+    for (bool met = false; !met;) {
+        auto* after_front = static_cast<timer*>(front->next);
+        auto* before_back = static_cast<timer*>(back->prev);
+        met = front == back || after_front == back;
+        if (front != back) {
+            const key at = key_of(back->deadline);
+            const unsigned digit = digit_of(at, level);
+            slot& home = late[digit];
+            home.timers.push_front(*back);
+            home.earliest = at < home.earliest ? at : home.earliest;
+            back->place_ = static_cast<std::uint16_t>(level * level_slots + digit);
+        }
+        place(*front);
+        front = after_front;
+        back = before_back;
+    }
+    // `current_` lies in the span of one of these slots, whose timers belong to lower levels.
+    slot& ours = late[digit_of(current_, level)];
+    while (!ours.timers.empty()) place(ours.timers.pop_front());
+    for (unsigned digit = 0; digit < level_slots; ++digit) {
+        if (late[digit].timers.empty()) continue;
+        const unsigned where = level * level_slots + digit;
+        slot& home = slots_[where];
+        home.timers.splice_back(late[digit].timers);
+        home.earliest = late[digit].earliest < home.earliest ? late[digit].earliest : home.earliest;
+        set_occupied(where);
     }
 }
 
