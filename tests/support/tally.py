@@ -1,0 +1,59 @@
+"""Counts the tests of one `meson test` run: tally.py testlog.json.
+
+A doctest program counts as its test cases, any other test as one; a program that dies before its
+summary is one failure. Failed tests are shown with the end of their output. The last line is
+"N passed, N failed"; tests that were skipped (exit code 77) are named above it.
+"""
+
+import json
+import re
+import sys
+
+SUMMARY = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed")
+SHOWN_LINES = 60
+
+
+def count(test):
+    """(passed, failed) of one line of the log; a skipped test is (0, 0)."""
+    result = test["result"]
+    if result == "SKIP":
+        return 0, 0
+    found = SUMMARY.search(test.get("stdout") or "")
+    if not found:
+        return (1, 0) if result in ("OK", "EXPECTEDFAIL") else (0, 1)
+    passed, failed = int(found.group(1)), int(found.group(2))
+    if passed + failed == 0:
+        print(f"{test['name']}: ran no test case")
+        return 0, 1
+    if result != "OK" and failed == 0:
+        # Every case passed and the program still failed: a leak, a race, a crash at exit.
+        failed = 1
+    return passed, failed
+
+
+def show(test):
+    print(f"==== {test['name']}: {test['result']}, exit code {test.get('returncode')}")
+    text = (test.get("stdout") or "") + (test.get("stderr") or "")
+    for line in text.splitlines()[-SHOWN_LINES:]:
+        print(line)
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
+        tests = [json.loads(line) for line in log if line.strip()]
+    passed = failed = 0
+    for test in tests:
+        ok, bad = count(test)
+        passed += ok
+        failed += bad
+        if bad:
+            show(test)
+    for test in tests:
+        if test["result"] == "SKIP":
+            lines = (test.get("stdout") or "").strip().splitlines()
+            print(f"skipped: {test['name']}: {lines[-1] if lines else 'no reason given'}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not tests else 0
+
+
+sys.exit(main())
