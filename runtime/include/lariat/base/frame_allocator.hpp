@@ -1,0 +1,106 @@
+#pragma once
+
+#include <lariat/base/config.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace lariat {
+
+namespace detail {
+
+struct free_frame {
+    free_frame* next;
+    free_frame* next_batch;  // used while the batch lies in the shared pool
+};
+
+/// One thread's frames at rest. A size class of `bin` holds one list to take from and, once that
+/// has grown to a batch, a second one in `spare`; the next batch goes to the shared pool.
+///
+/// All zero is the state in which every call takes the slow path: so a thread's first call, a
+/// thread that is ending, a test that counts allocations and a library built with AddressSanitizer
+/// cost the fast path nothing.
+struct frame_cache {
+    static constexpr std::size_t granule = 16;  // the alignment operator new promises
+    static constexpr std::size_t largest = 2048;
+    static constexpr std::size_t class_count = largest / granule + 1;
+
+    struct bin {
+        free_frame* head;
+        std::size_t room;  // frames that still go in before the list is a full batch
+    };
+
+    std::array<bin, class_count> bins;
+    // Written by this thread alone, without a locked instruction; read by live_frames() anywhere.
+    std::atomic<std::ptrdiff_t> live;
+
+    void count(std::ptrdiff_t change) noexcept {
+        live.store(live.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
+    }
+};
+
+/// constinit, and trivially destroyed: the compiler then reads it without asking whether it exists.
+extern LARIAT_EXPORT constinit thread_local frame_cache this_thread_frames;
+
+LARIAT_EXPORT void* allocate_frame_slowly(std::size_t bytes);
+LARIAT_EXPORT void deallocate_frame_slowly(void* frame, std::size_t bytes) noexcept;
+
+}  // namespace detail
+
+/// Memory for a coroutine frame or another small record, aligned to 16 bytes.
+///
+/// Threads      any thread; a frame may be given back on another thread than its maker's
+/// Allocation   from this thread's list of the size class (16 bytes a step), else a batch of the
+///              shared pool, else a chunk of 64 KiB, which is kept for the life of the process;
+///              above 2,048 bytes operator new
+/// Limits       a thread keeps at most two batches (of 4 KiB, at least 4 frames) a size class
+///
+/// A library built with AddressSanitizer passes everything to operator new, so that use after free
+/// is found. That is decided in the library's compiled part alone, whatever flags its user builds
+/// with: there the lists stay empty and have no room, and this inline part never succeeds.
+///
+/// Errors       std::bad_alloc
+[[nodiscard]] inline void* allocate_frame(std::size_t bytes) {
+    using detail::frame_cache;
+    if (bytes <= frame_cache::largest) [[likely]] {
+        frame_cache& cache = detail::this_thread_frames;
+        auto& bin = cache.bins[(bytes + frame_cache::granule - 1) / frame_cache::granule];
+        if (detail::free_frame* frame = bin.head; frame != nullptr) [[likely]] {
+            bin.head = frame->next;
+            ++bin.room;
+            cache.count(1);
+            return frame;
+        }
+    }
+    return detail::allocate_frame_slowly(bytes);
+}
+
+/// Gives a frame back. Pre: `bytes` is what it was allocated with.
+inline void deallocate_frame(void* memory, std::size_t bytes) noexcept {
+    using detail::frame_cache;
+    if (bytes <= frame_cache::largest) [[likely]] {
+        frame_cache& cache = detail::this_thread_frames;
+        auto& bin = cache.bins[(bytes + frame_cache::granule - 1) / frame_cache::granule];
+        if (bin.room != 0) [[likely]] {
+            auto* frame = static_cast<detail::free_frame*>(memory);
+            frame->next = bin.head;
+            bin.head = frame;
+            --bin.room;
+            cache.count(-1);
+            return;
+        }
+    }
+    detail::deallocate_frame_slowly(memory, bytes);
+}
+
+/// Returns how many frames are allocated now, in all threads. Exact when no other thread is
+/// allocating; else each thread's part is of some recent moment.
+[[nodiscard]] LARIAT_EXPORT std::size_t live_frames() noexcept;
+
+/// For tests: from now on the `nth` allocation of this thread (1 is the next) throws std::bad_alloc,
+/// once; 0 ends the count. Returns what was left of the count before: 0 when it had come to its end.
+LARIAT_EXPORT std::size_t fail_frame_after(std::size_t nth) noexcept;
+
+}  // namespace lariat
