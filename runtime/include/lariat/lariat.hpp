@@ -1,0 +1,23 @@
+#pragma once
+
+/// Everything of Lariat but what is included by name: <lariat/net/http/client.hpp>.
+
+#include <lariat/base/clock.hpp>
+#include <lariat/base/error.hpp>
+#include <lariat/base/result.hpp>
+#include <lariat/loop/io.hpp>
+#include <lariat/loop/loop.hpp>
+#include <lariat/task/cancel_scope.hpp>
+#include <lariat/task/error_group.hpp>
+#include <lariat/task/gather.hpp>
+#include <lariat/task/generator.hpp>
+#include <lariat/task/local.hpp>
+#include <lariat/task/outcome.hpp>
+#include <lariat/task/race.hpp>
+#include <lariat/task/settled.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/task.hpp>
+#include <lariat/task/task_group.hpp>
+#include <lariat/task/timeout.hpp>
+#include <lariat/task/trace.hpp>

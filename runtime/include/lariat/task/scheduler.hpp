@@ -1,0 +1,84 @@
+#pragma once
+
+#include <lariat/base/clock.hpp>
+#include <lariat/base/config.hpp>
+#include <lariat/task/timer_queue.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+
+namespace lariat {
+
+struct party;
+
+/// Something that can be put on the ready queue: a party, or a call that was asked for.
+struct runnable {
+    using action = void (*)(runnable&) noexcept;
+
+    action run = nullptr;
+    runnable* next_ready = nullptr;
+};
+
+/// The FIFO of what may run. Intrusive; an item is on it at most once.
+class ready_queue {
+ public:
+    [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+
+    void push(runnable& item) noexcept {
+        item.next_ready = nullptr;
+        if (head_ == nullptr) {
+            head_ = &item;
+        } else {
+            tail_->next_ready = &item;
+        }
+        tail_ = &item;
+    }
+
+    /// Pre: not empty.
+    runnable& pop() noexcept {
+        runnable& item = *head_;
+        head_ = item.next_ready;
+        return item;
+    }
+
+ private:
+    runnable* head_ = nullptr;
+    runnable* tail_ = nullptr;
+};
+
+/// What a task sees of its loop: post, arm and disarm a timer, now. The loop owns it; no call here
+/// enters the kernel.
+///
+/// Threads      the loop's own
+struct scheduler {
+    /// How many awaits that are ready a party may pass in one leg before it lets others run.
+    static constexpr std::uint32_t leg_budget = 256;
+
+    ready_queue ready;
+    timer_queue timers;
+    party* current = nullptr;     ///< whose leg runs now
+    struct group_core* root = nullptr;  ///< owns what `spawn` starts
+    bool debug = false;           ///< checks that cost; LARIAT_DEBUG=1
+
+    /// Reads another clock than CLOCK_MONOTONIC; null where it is the real one.
+    time_point (*virtual_now)(const scheduler&) noexcept = nullptr;
+    /// Where an exception goes that reaches no caller: the loop's report hook.
+    /// The party is null for a call that was asked for (call_soon, post).
+    void (*unclaimed)(scheduler&, const party*, const std::exception_ptr&) noexcept = nullptr;
+
+    /// A fresh reading: a deadline computed from an old one would come early.
+    [[nodiscard]] time_point now() const noexcept {
+        return virtual_now != nullptr ? virtual_now(*this) : clock::now();
+    }
+};
+
+/// The scheduler of the loop that runs on this thread; null outside of one.
+extern LARIAT_EXPORT constinit thread_local scheduler* this_scheduler;
+
+namespace detail {
+/// Errors: stops with the rule when no loop runs on this thread.
+[[nodiscard]] LARIAT_EXPORT scheduler& required_scheduler(const char* what) noexcept;
+}  // namespace detail
+
+}  // namespace lariat

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <lariat/base/config.hpp>
+#include <lariat/base/list.hpp>
+
+#include <cstddef>
+
+namespace lariat {
+
+struct party;
+
+/// A stretch of one party's work that can be cancelled as a whole. Scopes of a party nest as a stack;
+/// the outermost is the party's own, whose parent is the group that owns the party.
+///
+/// Invariant 1  effective == cancelled || (!shields && parent->effective), while entered
+/// Invariant 2  party.cancel_pending == party.scope->effective
+/// Invariant 3  a parked party whose scope became effective has been asked to leave its wait
+class LARIAT_EXPORT scope_core {
+ public:
+    scope_core() noexcept = default;
+    scope_core(const scope_core&) = delete;
+    scope_core& operator=(const scope_core&) = delete;
+    /// Leaves the scope if it is still entered: an exception may have passed its end by.
+    ~scope_core() {
+        if (owner_ != nullptr && parent_ != nullptr) leave();
+    }
+
+    /// Everything inside throws `cancelled` from now on, at its present wait and at every further
+    /// await. Level-triggered: it is never taken back. Wakes; runs nobody.
+    ///
+    /// Cost: the scopes and parties inside
+    void cancel() noexcept;
+
+    [[nodiscard]] bool is_cancelled() const noexcept { return cancelled_; }
+    /// Cancelled here or anywhere around, as far as no shield stands between.
+    [[nodiscard]] bool effective() const noexcept { return effective_; }
+    [[nodiscard]] bool entered() const noexcept { return owner_ != nullptr; }
+    [[nodiscard]] scope_core* parent() const noexcept { return parent_; }
+    [[nodiscard]] bool is_group() const noexcept { return is_group_; }
+
+ protected:
+    /// Pre: not entered. Becomes the innermost scope of `p`.
+    void enter(party& p) noexcept;
+    /// Pre: the innermost scope of its party.
+    void leave() noexcept;
+
+    friend struct party;
+    friend struct group_core;
+
+    scope_core* parent_ = nullptr;
+    party* owner_ = nullptr;
+    bool cancelled_ = false;
+    bool effective_ = false;
+    bool shields_ = false;
+    bool is_group_ = false;
+
+ private:
+    static void spread(party& p, scope_core& from, struct group_core*& work) noexcept;
+};
+
+/// A scope that owns parties: a task group, a gather, the root of a run.
+///
+/// Lifetime     outlives its children: its owner waits until `pending` is 0
+/// Allocation   none
+struct LARIAT_EXPORT group_core : scope_core {
+    /// Called once for each child, when it has finished, on the loop and outside of any task.
+    using child_action = void (*)(group_core&, party&) noexcept;
+
+    explicit group_core(child_action on_finished) noexcept : child_finished(on_finished) {
+        is_group_ = true;
+    }
+
+    /// Makes `p` a child and ready to run; it inherits the task-locals of the running party.
+    void start(party& p) noexcept;
+    /// Pre: `p` has finished. Takes it out, tells `child_finished`, wakes who waits.
+    void finish(party& p) noexcept;
+
+    /// A root has no party of its own; it is entered for as long as the run lasts.
+    void open_root() noexcept;
+    void cancel_root() noexcept;
+
+    using scope_core::enter;
+    using scope_core::leave;
+
+    list<party> children;
+    std::size_t pending = 0;
+    child_action child_finished;
+    struct waiter* waiting = nullptr;  ///< woken when `pending` falls to 0
+    group_core* next_work = nullptr;   ///< the worklist of a cancellation that spreads
+};
+
+}  // namespace lariat

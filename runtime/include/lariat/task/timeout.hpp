@@ -1,0 +1,101 @@
+#pragma once
+
+#include <lariat/base/clock.hpp>
+#include <lariat/base/error.hpp>
+#include <lariat/task/cancel_scope.hpp>
+
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace lariat {
+
+namespace detail {
+
+template <class Awaitable>
+class [[nodiscard("a timeout does nothing until it is awaited")]] timeout_awaiter
+    : public scoped_awaiter<Awaitable> {
+    using base = scoped_awaiter<Awaitable>;
+    using value = typename base::value;
+
+ public:
+    timeout_awaiter(time_point deadline, Awaitable&& awaitable)
+        : base(std::forward<Awaitable>(awaitable)), deadline_(deadline) {}
+    timeout_awaiter(timeout_awaiter&& other) : base(std::move(other)), deadline_(other.deadline_) {}
+
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
+        scope_.expires_at(deadline_);
+        return this->begin(scope_, frame);
+    }
+    value await_resume() {
+        if constexpr (std::is_void_v<value>) {
+            if (!this->end(scope_, [](auto& inner) { inner.await_resume(); })) throw timeout_error();
+        } else if constexpr (std::is_reference_v<value>) {
+            std::remove_reference_t<value>* kept = nullptr;
+            this->end(scope_, [&](auto& inner) { kept = &inner.await_resume(); });
+            if (kept == nullptr) throw timeout_error();
+            return static_cast<value>(*kept);
+        } else {
+            std::optional<value> kept;
+            if (!this->end(scope_, [&](auto& inner) { kept.emplace(inner.await_resume()); }))
+                throw timeout_error();
+            return std::move(*kept);
+        }
+    }
+
+ private:
+    cancel_scope scope_;
+    time_point deadline_;
+};
+
+/// Awaits with cancellation from outside held off.
+template <class Awaitable>
+class [[nodiscard("a shield does nothing until it is awaited")]] shield_awaiter
+    : public scoped_awaiter<Awaitable>, public ignores_cancellation {
+    using base = scoped_awaiter<Awaitable>;
+    struct shield_scope : cancel_scope {
+        shield_scope() noexcept : cancel_scope(true) {}
+    };
+
+ public:
+    explicit shield_awaiter(Awaitable&& awaitable) : base(std::forward<Awaitable>(awaitable)) {}
+    shield_awaiter(shield_awaiter&& other) : base(std::move(other)) {}
+
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
+        return this->begin(scope_, frame);
+    }
+    typename base::value await_resume() { return this->end_uncut(scope_); }
+
+ private:
+    shield_scope scope_;
+};
+
+}  // namespace detail
+
+/// Awaits it, but not beyond `deadline`: then it is cancelled, awaited to its end, and timeout_error is
+/// thrown. Only its own completion decides: a result that came before the cut is delivered.
+///
+/// Errors: its own; timeout_error · Cancel: one from outside passes through, also if time ran out in the
+/// same turn · Cost: one timer, no frame.
+template <class Awaitable>
+auto timeout_at(time_point deadline, Awaitable&& awaitable) {
+    return detail::timeout_awaiter<Awaitable>(deadline, std::forward<Awaitable>(awaitable));
+}
+
+/// The same, `length` from this call.
+template <class Awaitable>
+auto timeout(duration length, Awaitable&& awaitable) {
+    const time_point now = detail::required_scheduler("lariat::timeout").now();
+    return timeout_at(saturating_add(now, length), std::forward<Awaitable>(awaitable));
+}
+
+/// Awaits it in a scope that cancellation from outside does not reach: for a last message, a flush, a
+/// rollback. It works inside a cancelled scope too. The cancellation waits for the next await.
+template <class Awaitable>
+auto shield(Awaitable&& awaitable) {
+    return detail::shield_awaiter<Awaitable>(std::forward<Awaitable>(awaitable));
+}
+
+}  // namespace lariat

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <lariat/base/config.hpp>
+
+#include <string>
+
+namespace lariat {
+
+struct party;
+
+/// A task's name, or the function it began in.
+[[nodiscard]] LARIAT_EXPORT std::string describe_party(const party& p);
+/// Where it waits, or was last resumed: "at file:line in function".
+[[nodiscard]] LARIAT_EXPORT std::string describe_place(const party& p);
+/// The frames that await each other, innermost first, a line each: "  #0 file:line in function".
+/// Cost: none until asked; each await notes its place by one store.
+[[nodiscard]] LARIAT_EXPORT std::string trace_of(const party& p);
+
+/// Every task of the running loop as a tree: name, state, what it waits for, and where.
+///
+/// Threads      the loop's own
+[[nodiscard]] LARIAT_EXPORT std::string dump_tasks();
+
+}  // namespace lariat

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <lariat/base/assert.hpp>
+#include <lariat/base/list.hpp>
+#include <lariat/task/scheduler.hpp>
+#include <lariat/task/scope.hpp>
+
+#include <coroutine>
+#include <cstdint>
+
+namespace lariat {
+
+struct waiter;
+struct local_node;
+
+/// What a waiter waits for, in words and in the way to leave it.
+struct wait_kind {
+    const char* name;
+    /// Ends the wait because its scope was cancelled: takes the waiter out and wakes it with `cut`, or
+    /// asks whoever completes it to hurry. Called at most once a wait, never after its wake.
+    void (*cut)(waiter&) noexcept;
+};
+
+enum class wake_reason : std::uint8_t { done, cut };
+enum class party_state : std::uint8_t { fresh, ready, running, parked, finished };
+enum class party_outcome : std::uint8_t { none, value, error, cancelled };
+
+/// One line of execution: a task with the tasks that it awaits (or a green thread). It is parked at
+/// one waiter at most.
+///
+/// States       fresh -> ready (start) -> running (loop) -> parked (park) -> ready (wake) ...
+///              running -> finished (its outermost frame is done); a cancelled fresh party finishes
+///              without having run
+struct LARIAT_EXPORT party : runnable, list_link {
+    party() noexcept;
+    ~party();
+    party(const party&) = delete;
+    party& operator=(const party&) = delete;
+
+    /// Marks it parked at `w`, to go on at `leaf_frame`.
+    void park(waiter& w, std::coroutine_handle<> leaf_frame) noexcept {
+        leaf = leaf_frame;
+        parked = &w;
+        state = party_state::parked;
+    }
+    /// Lets the others run first; it stays runnable.
+    void requeue(std::coroutine_handle<> leaf_frame) noexcept {
+        leaf = leaf_frame;
+        state = party_state::ready;
+        home->ready.push(*this);
+    }
+    /// One ready await passed: false when the leg's budget is used up.
+    [[nodiscard]] bool spend() noexcept { return --budget != 0; }
+
+    /// Asks it to end: its own scope is cancelled.
+    void cancel() noexcept { base.cancel(); }
+    [[nodiscard]] group_core& owner() const noexcept {
+        return static_cast<group_core&>(*base.parent_);
+    }
+    void set_base(group_core& group) noexcept;
+
+    void add_ref() noexcept { ++refs; }
+    void drop_ref() noexcept;
+
+    static void run_leg(runnable& self) noexcept;
+    void destroy_frame() noexcept;
+
+    std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
+    waiter* parked = nullptr;
+    scheduler* home = nullptr;
+    scope_core* scope = nullptr;   ///< the innermost
+    scope_core base;
+    waiter* joiner = nullptr;      ///< woken when it has finished
+    local_node* locals = nullptr;  ///< task-local values, and its name if it has one
+    std::uint32_t budget = scheduler::leg_budget;
+    std::uint16_t refs = 1;
+    party_state state = party_state::fresh;
+    wake_reason reason = wake_reason::done;
+    party_outcome outcome = party_outcome::none;
+    bool cancel_pending = false;
+    bool on_heap = false;          ///< made by spawn; freed by the last drop_ref
+    bool unclaimed_error = false;  ///< failed while a handle was held that may still ask
+};
+
+/// One suspended party in one place. It lies in the awaiter, and so in the frame that waits; primitives
+/// park and wake waiters and do not ask what they are.
+///
+/// Lifetime     unlinked and not parked when it is destroyed or moved; a started wait keeps its frame
+/// Allocation   none
+struct waiter : list_link {
+    explicit waiter(const wait_kind& what) noexcept : kind(&what) {}
+    /// An awaiter may be moved until it is awaited: a fresh waiter takes its place.
+    waiter(waiter&& other) noexcept : kind(other.kind) {}
+
+    void park(party& p, std::coroutine_handle<> frame) noexcept {
+        who = &p;
+        p.park(*this, frame);
+    }
+    /// For a wait that is over before it began; the value of await_suspend. It parks nobody, but a
+    /// party that used up its leg's budget lets others run first.
+    [[nodiscard]] bool pass(party& p, std::coroutine_handle<> frame) noexcept {
+        who = &p;
+        p.reason = wake_reason::done;
+        if (p.spend()) [[likely]]
+            return false;
+        p.requeue(frame);
+        return true;
+    }
+    [[nodiscard]] bool was_cut() const noexcept { return who->reason == wake_reason::cut; }
+
+    /// Puts the party on the ready queue; runs nobody. Pre: parked here, and on no list.
+    void wake(wake_reason why = wake_reason::done) noexcept {
+        party& p = *who;
+        if (p.home->debug) [[unlikely]] check_thread();
+        p.parked = nullptr;
+        p.state = party_state::ready;
+        p.reason = why;
+        p.home->ready.push(p);
+    }
+
+    party* who = nullptr;
+    const wait_kind* kind;
+
+ private:
+    LARIAT_EXPORT void check_thread() const noexcept;
+};
+
+}  // namespace lariat

@@ -1,0 +1,57 @@
+#include <lariat/loop/call.hpp>
+
+#include "loop/loop_state.hpp"
+
+namespace lariat::detail {
+
+scheduled_call::scheduled_call(action on_end, std::uint32_t size) noexcept
+    : timer(&due), ended(on_end), bytes(size) {
+    run = &run_call;
+}
+
+bool scheduled_call::cancel() noexcept {
+    if (over) return false;
+    over = true;
+    ended(*this, end::drop);
+    if (!timer::armed()) return true;  // on the ready queue: its turn drops the loop's reference
+    home->timers.disarm(*this);
+    drop_ref();
+    return true;
+}
+
+void scheduled_call::drop_ref() noexcept {
+    if (--refs != 0) return;
+    const std::uint32_t size = bytes;
+    this->~scheduled_call();
+    deallocate_frame(this, size);
+}
+
+void scheduled_call::due(timer& self) noexcept {
+    auto& call = static_cast<scheduled_call&>(self);
+    call.home->ready.push(call);
+}
+
+void scheduled_call::run_call(runnable& self) noexcept {
+    auto& call = static_cast<scheduled_call&>(self);
+    if (!call.over) {
+        call.over = true;
+        try {
+            call.ended(call, end::call);
+        } catch (...) {
+            call.home->unclaimed(*call.home, nullptr, std::current_exception());
+        }
+    }
+    call.drop_ref();
+}
+
+void schedule_soon(scheduled_call& call) noexcept {
+    call.home = &required_scheduler("call_soon");
+    call.home->ready.push(call);
+}
+
+void schedule_at(scheduled_call& call, time_point when) noexcept {
+    call.home = &required_scheduler("call_at");
+    call.home->timers.arm(call, when);
+}
+
+}  // namespace lariat::detail

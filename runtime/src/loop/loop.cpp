@@ -1,0 +1,177 @@
+#include <lariat/loop/loop.hpp>
+
+#include "loop/loop_state.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string_view>
+
+namespace lariat {
+
+namespace detail {
+
+namespace {
+
+bool debug_asked() noexcept {
+    const char* asked = std::getenv("LARIAT_DEBUG");
+    return asked != nullptr && *asked != '\0' && std::string_view(asked) != "0";
+}
+
+}  // namespace
+
+loop_state::loop_state(loop& face, const run_options& chosen)
+    : face_(face),
+      options_(chosen),
+      driver_(chosen.driver),
+      box_(std::make_shared<mailbox>(driver_)),
+      root_(&loop_state::root_child_finished) {
+    scheduler::root = &root_;
+    scheduler::debug = chosen.debug || debug_asked();
+    scheduler::unclaimed = &loop_state::report_unclaimed;
+    if (driver_.sim() != nullptr) {
+        scheduler::virtual_now = [](const scheduler& self) noexcept {
+            return static_cast<const loop_state&>(self).driver_.now();
+        };
+    }
+}
+
+loop_state::~loop_state() { close(); }
+
+void loop_state::turn() {
+    ++turns_;
+    run_ready();
+    if (!box_->empty()) call_posted();
+    if (timers.size() != 0) timers.fire_due(now(), legs_per_turn);
+    poll();
+}
+
+void loop_state::run_ready() {
+    for (int left = legs_per_turn; left > 0 && !ready.empty(); --left) {
+        runnable& item = ready.pop();
+        ++legs_;
+        if (debug) [[unlikely]] {
+            run_watched(item);
+        } else {
+            item.run(item);
+        }
+    }
+}
+
+void loop_state::call_posted() {
+    auto messages = box_->take();
+    while (!messages.empty()) {
+        posted& message = messages.pop_front();
+        try {
+            message.ended(message, posted::end::call);
+        } catch (...) {
+            report_unclaimed(*this, nullptr, std::current_exception());
+        }
+    }
+}
+
+// Waits only when nothing can run; else it just looks at what the kernel has.
+void loop_state::poll() {
+    if (!ready.empty() || !box_->sleep()) {
+        driver_.poll(no_wait);
+        return;
+    }
+    driver_.poll(timers.next());
+    box_->awake();
+}
+
+void loop_state::drive(party& main) {
+    main_ = &main;
+    while (main.state != party_state::finished) turn();
+    main_ = nullptr;
+    root_.cancel_root();
+    while (root_.pending != 0) turn();
+    // A socket that its task let go of is closed before the run ends.
+    while (orphans_ != 0 || !ready.empty()) turn();
+}
+
+void loop_state::shut_objects() noexcept {
+    while (!objects_.empty()) {
+        io_object& object = objects_.front();
+        object.shut(object);
+        object.detach();
+    }
+    while (driver_.stats().in_flight != 0) driver_.poll(forever);
+}
+
+void loop_state::close() noexcept {
+    if (closed_) return;
+    closed_ = true;
+    scheduler* const outer = std::exchange(this_scheduler, this);
+    shut_objects();
+    while (!ready.empty()) {  // calls that were asked for after the last run, or outside of one
+        runnable& item = ready.pop();
+        item.run(item);
+    }
+    box_->close();
+    this_scheduler = outer;
+}
+
+void loop_state::root_child_finished(group_core&, party& p) noexcept {
+    if (p.outcome != party_outcome::error) return;
+    if (p.refs > 1) {
+        p.unclaimed_error = true;  // a handle is held: it may still ask
+    } else {
+        report_unclaimed(*p.home, &p, promise_base::of(p.leaf).failure);
+    }
+}
+
+}  // namespace detail
+
+loop::loop(const run_options& options)
+    : state_(std::make_unique<detail::loop_state>(*this, options)) {}
+
+loop::~loop() { close(); }
+
+loop& loop::current() noexcept { return detail::loop_state::current().face_; }
+
+time_point loop::now() const noexcept { return state_->now(); }
+
+const std::shared_ptr<mailbox>& loop::box() const noexcept { return state_->box_; }
+
+loop_stats loop::stats() const {
+    loop_stats now;
+    now.driver = state_->driver_.stats();
+    now.backend_reason = state_->driver_.reason();
+    now.turns = state_->turns_;
+    now.legs = state_->legs_;
+    now.tasks = state_->root_.pending;
+    now.timers = state_->timers.size();
+    return now;
+}
+
+void loop::close() noexcept {
+    detail::require(!state_->running_, "a loop is closed when it does not run: let its main task end");
+    state_->close();
+}
+
+loop::session::session(loop& which) : loop_(which) {
+    if (this_scheduler != nullptr) {
+        throw std::logic_error(
+            "lariat: a loop is running on this thread already.\n"
+            "  wrong: lariat::run(work()) inside a task\n"
+            "  right: co_await work(), or run a second loop on a thread of its own");
+    }
+    if (which.state_->closed_) throw std::logic_error("lariat: this loop was closed; make another");
+    this_scheduler = which.state_.get();
+    which.state_->running_ = true;
+    which.state_->root_.open_root();
+}
+
+loop::session::~session() {
+    loop_.state_->running_ = false;
+    this_scheduler = nullptr;
+}
+
+void loop::drive(party& main) { state_->drive(main); }
+
+void loop::finish_run(bool) {
+    if (std::exception_ptr error = std::exchange(state_->failed_, nullptr))
+        std::rethrow_exception(error);
+}
+
+}  // namespace lariat

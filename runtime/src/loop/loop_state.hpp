@@ -1,0 +1,60 @@
+#pragma once
+
+#include <lariat/loop/io.hpp>
+#include <lariat/loop/loop.hpp>
+#include <lariat/task/scheduler.hpp>
+#include <lariat/task/scope.hpp>
+
+#include "driver/driver.hpp"
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <thread>
+
+namespace lariat::detail {
+
+/// What a loop is made of; each part has its own header and test.
+struct loop_state : scheduler {
+    /// Legs run between two looks at the kernel, the clock and the mailbox: the price of a look (a clock
+    /// reading, at worst a system call) is spread over so many.
+    static constexpr int legs_per_turn = 128;
+
+    loop_state(loop& face, const run_options& chosen);
+    ~loop_state();
+
+    [[nodiscard]] static loop_state& current() noexcept {
+        return static_cast<loop_state&>(required_scheduler("an operation"));
+    }
+
+    void turn();
+    void drive(party& main);
+    void close() noexcept;
+
+    loop& face_;
+    run_options options_;
+    driver driver_;
+    std::shared_ptr<mailbox> box_;
+    group_core root_;
+    list<io_object> objects_;
+    std::size_t orphans_ = 0;
+    std::exception_ptr failed_;        ///< the first failure that reached no caller
+    bool interrupted_ = false;
+    bool running_ = false;
+    bool closed_ = false;
+    party* main_ = nullptr;
+    std::uint64_t turns_ = 0;
+    std::uint64_t legs_ = 0;
+
+ private:
+    void run_ready();
+    void run_watched(runnable& item);
+    void call_posted();
+    void poll();
+    void shut_objects() noexcept;
+    static void root_child_finished(group_core& group, party& p) noexcept;
+    static void report_unclaimed(scheduler& self, const party* who,
+                                 const std::exception_ptr& error) noexcept;
+};
+
+}  // namespace lariat::detail

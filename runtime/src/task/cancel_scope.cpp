@@ -1,0 +1,42 @@
+#include <lariat/task/cancel_scope.hpp>
+
+namespace lariat {
+
+cancel_scope::~cancel_scope() {
+    if (timer::armed()) this_scheduler->timers.disarm(*this);
+}
+
+void cancel_scope::expires_at(time_point moment) noexcept {
+    deadline_ = moment;
+    if (entered()) arm();
+}
+
+void cancel_scope::expires_after(duration length) noexcept {
+    expires_at(saturating_add(detail::required_scheduler("cancel_scope").now(), length));
+}
+
+void cancel_scope::arm() noexcept {
+    timer_queue& timers = owner_->home->timers;
+    timers.disarm(*this);
+    if (deadline_ != forever) timers.arm(*this, deadline_);
+}
+
+void cancel_scope::begin(party& p) noexcept {
+    enter(p);
+    arm();
+}
+
+bool cancel_scope::end() noexcept {
+    party& p = *owner_;
+    p.home->timers.disarm(*this);
+    leave();
+    return scope_core::is_cancelled() && !p.cancel_pending;
+}
+
+void cancel_scope::due(timer& self) noexcept {
+    auto& scope = static_cast<cancel_scope&>(self);
+    scope.expired_ = !scope.scope_core::is_cancelled();
+    scope.scope_core::cancel();
+}
+
+}  // namespace lariat

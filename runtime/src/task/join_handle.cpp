@@ -1,0 +1,29 @@
+#include <lariat/task/join_handle.hpp>
+#include <lariat/task/promise.hpp>
+#include <lariat/task/spawn.hpp>
+
+namespace lariat::detail {
+
+void party_ref::drop() noexcept {
+    party& p = *std::exchange(party_, nullptr);
+    if (p.unclaimed_error) {
+        p.unclaimed_error = false;
+        p.home->unclaimed(*p.home, &p, promise_base::of(p.leaf).failure);
+    }
+    p.drop_ref();
+}
+
+const wait_kind join_awaiter::kind_of_wait{"a task to end", &join_awaiter::leave};
+
+void join_awaiter::leave(waiter& w) noexcept {
+    static_cast<join_awaiter&>(w).target_->joiner = nullptr;
+    w.wake(wake_reason::cut);
+}
+
+group_core& root_group(const char* what) noexcept {
+    scheduler& home = required_scheduler(what);
+    require(home.root != nullptr, "tasks are spawned while the loop runs");
+    return *home.root;
+}
+
+}  // namespace lariat::detail

@@ -1,0 +1,120 @@
+#include <lariat/base/error.hpp>
+#include <lariat/base/frame_allocator.hpp>
+#include <lariat/task/local.hpp>
+#include <lariat/task/promise.hpp>
+#include <lariat/task/scheduler.hpp>
+#include <lariat/task/waiter.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <typeinfo>
+
+namespace lariat {
+
+constinit thread_local scheduler* this_scheduler = nullptr;
+
+namespace detail {
+
+scheduler& required_scheduler(const char* what) noexcept {
+    if (this_scheduler == nullptr) {
+        std::fprintf(stderr,
+                     "lariat: %s needs a running loop on this thread.\n"
+                     "  wrong: int main() { lariat::spawn(work()); }\n"
+                     "  right: int main() { lariat::run(main_task()); }  // and spawn inside\n",
+                     what);
+        std::abort();
+    }
+    return *this_scheduler;
+}
+
+void throw_cancelled() { throw cancelled{}; }
+
+void report_never_awaited(std::coroutine_handle<>, const char* where) noexcept {
+    std::fprintf(stderr,
+                 "lariat: a task was made and never awaited, so it never ran: %s\n"
+                 "  wrong: save(file);\n  right: co_await save(file);\n",
+                 where);
+}
+
+namespace {
+
+[[noreturn]] void returned_without_waiting(const party& p) noexcept {
+    const std::source_location& at = promise_base::of(p.leaf).where;
+    std::fprintf(stderr,
+                 "lariat: a task returned control without waiting for anything; last resumed at "
+                 "%s:%u in %s.\n"
+                 "  GCC 12 miscompiles a coroutine without local variables that awaits in a condition.\n"
+                 "  wrong: while (co_await queue.next()) { ... }\n"
+                 "  right: bool more = true; while (more) { more = co_await queue.next(); ... }\n",
+                 at.file_name(), static_cast<unsigned>(at.line()), at.function_name());
+    std::abort();
+}
+
+party_outcome outcome_of(const party& p) noexcept {
+    const std::exception_ptr& failure = promise_base::of(p.leaf).failure;
+    if (!failure) return party_outcome::value;
+    const std::type_info* type = failure.__cxa_exception_type();
+    return *type == typeid(cancelled) ? party_outcome::cancelled : party_outcome::error;
+}
+
+}  // namespace
+}  // namespace detail
+
+party::party() noexcept : scope(&base) { run = &party::run_leg; }
+
+party::~party() {
+    if (locals != nullptr) drop_locals(*this);
+}
+
+void party::set_base(group_core& group) noexcept {
+    base.parent_ = &group;
+    base.owner_ = this;
+    base.effective_ = base.cancelled_ || group.effective_;
+    cancel_pending = base.effective_;
+    inherit_locals(*this, this_scheduler->current);
+}
+
+void party::run_leg(runnable& self) noexcept {
+    party& p = static_cast<party&>(self);
+    if (p.state == party_state::fresh && p.cancel_pending) [[unlikely]] {
+        p.state = party_state::finished;
+        p.outcome = party_outcome::cancelled;
+        p.owner().finish(p);
+        return;
+    }
+    p.home->current = &p;
+    p.budget = scheduler::leg_budget;
+    p.state = party_state::running;
+    p.leaf.resume();
+    p.home->current = nullptr;
+    if (p.state == party_state::finished) {
+        p.outcome = detail::outcome_of(p);
+        p.owner().finish(p);
+    } else if (p.state == party_state::running) [[unlikely]] {
+        detail::returned_without_waiting(p);
+    }
+}
+
+void party::destroy_frame() noexcept {
+    if (leaf) std::exchange(leaf, {}).destroy();
+}
+
+void party::drop_ref() noexcept {
+    if (--refs != 0 || !on_heap) return;
+    destroy_frame();
+    this->~party();
+    deallocate_frame(this, sizeof(party));
+}
+
+void waiter::check_thread() const noexcept {
+    if (who->home == this_scheduler) return;
+    std::fprintf(stderr,
+                 "lariat: an object was used from another thread than the one its loop runs on "
+                 "(a task that waits for %s was to be woken).\n"
+                 "  wrong: event.set() from a plain thread\n"
+                 "  right: loop.post([&] { event.set(); })\n",
+                 kind->name);
+    std::abort();
+}
+
+}  // namespace lariat

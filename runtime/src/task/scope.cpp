@@ -1,0 +1,104 @@
+#include <lariat/base/assert.hpp>
+#include <lariat/task/scope.hpp>
+#include <lariat/task/waiter.hpp>
+
+namespace lariat {
+
+void scope_core::enter(party& p) noexcept {
+    detail::require(owner_ == nullptr, "a cancel scope is entered once at a time");
+    parent_ = p.scope;
+    owner_ = &p;
+    effective_ = cancelled_ || (!shields_ && parent_->effective_);
+    p.scope = this;
+    p.cancel_pending = effective_;
+}
+
+void scope_core::leave() noexcept {
+    detail::require(owner_->scope == this, "cancel scopes of one task must end innermost first");
+    owner_->scope = parent_;
+    owner_->cancel_pending = parent_->effective_;
+    owner_ = nullptr;
+    parent_ = nullptr;
+    effective_ = false;
+}
+
+void scope_core::cancel() noexcept {
+    if (cancelled_) return;
+    cancelled_ = true;
+    if (owner_ == nullptr || effective_) return;
+    group_core* work = nullptr;
+    spread(*owner_, *this, work);
+    // A worklist instead of recursion: trees of tasks may be deeper than any stack.
+    while (work != nullptr) {
+        group_core& group = *work;
+        work = group.next_work;
+        for (party& child : group.children) {
+            if (!child.base.effective_) spread(child, child.base, work);
+        }
+    }
+}
+
+// Marks the scopes of `p` from `from` inward, as far as no shield stands between, puts the groups among
+// them on the worklist, and cuts the party's wait if its innermost scope is reached.
+void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept {
+    scope_core* nearest_shield = nullptr;
+    for (scope_core* at = p.scope; at != &from; at = at->parent_) {
+        if (at->shields_) nearest_shield = at;
+    }
+    scope_core* at = nearest_shield != nullptr ? nearest_shield->parent_ : p.scope;
+    for (;; at = at->parent_) {
+        if (!at->effective_) {
+            at->effective_ = true;
+            if (at->is_group_) {
+                auto& group = static_cast<group_core&>(*at);
+                group.next_work = work;
+                work = &group;
+            }
+        }
+        if (at == &from) break;
+    }
+    if (nearest_shield != nullptr || p.cancel_pending) return;
+    p.cancel_pending = true;
+    if (p.parked != nullptr) p.parked->kind->cut(*p.parked);
+}
+
+void group_core::open_root() noexcept {
+    cancelled_ = false;
+    effective_ = false;
+}
+
+void group_core::cancel_root() noexcept {
+    if (cancelled_) return;
+    cancelled_ = true;
+    effective_ = true;
+    for (party& child : children) child.cancel();
+}
+
+void group_core::start(party& p) noexcept {
+    scheduler& home = detail::required_scheduler("starting a task");
+    p.home = &home;
+    p.set_base(*this);
+    children.push_back(p);
+    ++pending;
+    home.ready.push(p);
+}
+
+void group_core::finish(party& p) noexcept {
+    p.list_link::unlink();
+    --pending;
+    p.base.owner_ = nullptr;
+    child_finished(*this, p);
+    if (p.joiner != nullptr) {
+        waiter& joiner = *p.joiner;
+        p.joiner = nullptr;
+        joiner.wake();
+    }
+    p.drop_ref();
+    if (pending == 0 && waiting != nullptr) {
+        waiter& owner = *waiting;
+        waiting = nullptr;
+        owner.wake();
+    }
+}
+
+}  // namespace lariat

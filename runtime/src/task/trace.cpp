@@ -1,0 +1,104 @@
+#include <lariat/task/local.hpp>
+#include <lariat/task/promise.hpp>
+#include <lariat/task/trace.hpp>
+
+#include <source_location>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lariat {
+
+namespace {
+
+// GCC calls the body of a coroutine "void f(f(int)::_Z1fi.Frame*)"; the part in parentheses up to the
+// frame's type is what the user wrote.
+std::string function_of(const std::source_location& where) {
+    std::string_view name = where.function_name();
+    const std::size_t frame = name.rfind("Frame*)");
+    if (frame == std::string_view::npos) return std::string(name);
+    const std::size_t open = name.find('(');
+    const std::size_t close = name.rfind("::", frame);
+    if (open == std::string_view::npos || close == std::string_view::npos || close <= open)
+        return std::string(name);
+    return std::string(name.substr(open + 1, close - open - 1));
+}
+
+std::string place(const std::source_location& where) {
+    return std::string(where.file_name()) + ":" + std::to_string(where.line()) + " in " +
+           function_of(where);
+}
+
+const char* word(party_state state) noexcept {
+    switch (state) {
+        case party_state::fresh: return "has not begun";
+        case party_state::ready: return "is ready";
+        case party_state::running: return "is running";
+        case party_state::parked: return "waits for ";
+        case party_state::finished: return "has ended";
+    }
+    return "";
+}
+
+void append_children(const group_core& group, std::size_t depth, std::string& out);
+
+void append_party(party& p, std::size_t depth, std::string& out) {
+    const std::string margin(depth * 4, ' ');
+    out += margin + describe_party(p) + " " + word(p.state);
+    if (p.state == party_state::parked) out += p.parked->kind->name;
+    if (p.cancel_pending) out += " (cancelled)";
+    out += '\n';
+    std::string_view trace_lines;
+    const std::string trace = trace_of(p);
+    trace_lines = trace;
+    while (!trace_lines.empty()) {
+        const std::size_t end = trace_lines.find('\n') + 1;
+        out += margin + std::string(trace_lines.substr(0, end));
+        trace_lines.remove_prefix(end);
+    }
+    std::vector<const scope_core*> scopes;
+    for (const scope_core* at = p.scope; at != &p.base; at = at->parent()) scopes.push_back(at);
+    for (; !scopes.empty(); scopes.pop_back()) {
+        if (scopes.back()->is_group())
+            append_children(static_cast<const group_core&>(*scopes.back()), depth + 1, out);
+    }
+}
+
+void append_children(const group_core& group, std::size_t depth, std::string& out) {
+    for (party& child : const_cast<group_core&>(group).children) append_party(child, depth, out);
+}
+
+}  // namespace
+
+std::string describe_party(const party& p) {
+    if (const std::string_view name = party_name(p); !name.empty()) return std::string(name);
+    if (!p.leaf) return "a task that never began";
+    const promise_base* outermost = &promise_base::of(p.leaf);
+    while (outermost->continuation) outermost = &promise_base::of(outermost->continuation);
+    return function_of(outermost->where);
+}
+
+std::string describe_place(const party& p) {
+    if (!p.leaf) return "nowhere";
+    return "at " + place(promise_base::of(p.leaf).where);
+}
+
+std::string trace_of(const party& p) {
+    std::string lines;
+    std::size_t depth = 0;
+    for (std::coroutine_handle<> frame = p.leaf; frame;) {
+        const promise_base& at = promise_base::of(frame);
+        lines += "  #" + std::to_string(depth++) + " " + place(at.where) + "\n";
+        frame = at.continuation;
+    }
+    return lines;
+}
+
+std::string dump_tasks() {
+    const scheduler& home = detail::required_scheduler("dump_tasks");
+    std::string out;
+    if (home.root != nullptr) append_children(*home.root, 0, out);
+    return out;
+}
+
+}  // namespace lariat
