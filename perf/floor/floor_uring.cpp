@@ -106,14 +106,10 @@ class uring_server {
     void complete(const io_uring_cqe& completion) {
         const int fd = static_cast<int>(completion.user_data >> 8);
         switch (static_cast<operation>(completion.user_data & 0xff)) {
-            case operation::accept:
-                return accepted(completion);
-            case operation::receive:
-                return received(fd, completion);
-            case operation::send:
-                return sent(fd, completion);
-            case operation::close:
-                return;
+            case operation::accept: return accepted(completion);
+            case operation::receive: return received(fd, completion);
+            case operation::send: return sent(fd, completion);
+            case operation::close: return;
         }
     }
 

@@ -87,15 +87,9 @@ outcome generator::run() {
     outcome found;
     found.memory_before = memory_of(options_.server_pids);
     switch (options_.mode) {
-        case mode::echo:
-            run_echo(found);
-            break;
-        case mode::churn:
-            run_churn(found);
-            break;
-        case mode::idle:
-            run_idle(found);
-            break;
+        case mode::echo: run_echo(found); break;
+        case mode::churn: run_churn(found); break;
+        case mode::idle: run_idle(found); break;
     }
     found.memory_after = memory_of(options_.server_pids);
     return found;

@@ -73,12 +73,9 @@ void set(options& chosen, std::string_view name, std::string_view text) {
 
 const char* name_of(mode which) noexcept {
     switch (which) {
-        case mode::echo:
-            return "echo";
-        case mode::churn:
-            return "churn";
-        case mode::idle:
-            return "idle";
+        case mode::echo: return "echo";
+        case mode::churn: return "churn";
+        case mode::idle: return "idle";
     }
     return "?";
 }

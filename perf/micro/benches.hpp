@@ -1,0 +1,17 @@
+#pragma once
+
+#include "bench.hpp"
+
+// The benchmarks, a file each: rows of one kind. Every figure is for one thread unless it says so.
+namespace bench {
+
+inline constexpr const char* wake_floor = "floor: wake the other core and back (eventfd)";
+
+void memory_benches(suite& all);  // first: they want a heap nobody has used
+void floor_benches(suite& all);
+void await_benches(suite& all);
+void spawn_benches(suite& all);
+void timer_benches(suite& all);
+void thread_benches(suite& all);
+
+}  // namespace bench

@@ -1,0 +1,39 @@
+// Micro benchmarks of the runtime: micro_bench [--filter TEXT] [--repeats 7] [--json FILE|-]
+// [--pin CPU]. LARIAT_BACKEND chooses the driver.
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <system_error>
+
+#include "benches.hpp"
+
+namespace {
+
+void save_json(const bench::suite& all, const std::string& path) {
+    if (path == "-") return all.write_json(stdout);
+    std::FILE* file = std::fopen(path.c_str(), "w");
+    if (file == nullptr) throw std::system_error(errno, std::generic_category(), path);
+    all.write_json(file);
+    if (std::fclose(file) != 0) throw std::system_error(errno, std::generic_category(), path);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        const bench::settings chosen = bench::parse_settings(argc, argv);
+        if (chosen.pin >= 0) bench::pin_this_thread(chosen.pin);
+        bench::suite all(chosen);
+        all.print_header();
+        bench::memory_benches(all);
+        bench::floor_benches(all);
+        bench::await_benches(all);
+        bench::spawn_benches(all);
+        bench::timer_benches(all);
+        bench::thread_benches(all);
+        if (!chosen.json.empty()) save_json(all, chosen.json);
+    } catch (const std::exception& failure) {
+        std::fprintf(stderr, "micro_bench: %s\n", failure.what());
+        return 1;
+    }
+}

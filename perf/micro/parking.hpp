@@ -1,0 +1,29 @@
+#pragma once
+
+#include <lariat/lariat.hpp>
+#include <lariat/task/wait_queue.hpp>
+
+#include <coroutine>
+
+namespace bench {
+
+/// Waits in a line, as every primitive does: what a wait costs without the primitive's own work.
+class parked_in : public lariat::wait_point {
+ public:
+    explicit parked_in(lariat::wait_queue& line) : wait_point(kind_of_wait), line_(&line) {}
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        line_->add(*this);
+        park(*frame.promise().who, frame);
+    }
+    void await_resume() const { throw_if_cut(); }
+
+ private:
+    static constexpr lariat::wait_kind kind_of_wait{"a benchmark to go on",
+                                                    &lariat::wait_queue::leave};
+
+    lariat::wait_queue* line_;
+};
+
+}  // namespace bench

@@ -1,0 +1,94 @@
+// Between threads: posting to a loop that works, waking one that sleeps.
+#include <lariat/lariat.hpp>
+
+#include <future>
+#include <thread>
+
+#include "benches.hpp"
+#include "parking.hpp"
+
+namespace {
+
+using bench::stopwatch;
+
+lariat::task<double> posts_under_load() {
+    constexpr std::size_t items = 1'000'000;
+    lariat::loop& here = lariat::loop::current();
+    lariat::wait_queue all_run;
+    std::size_t run = 0;
+    const stopwatch watch;
+    std::thread producer([&here, &all_run, &run] {
+        for (std::size_t i = 0; i < items; ++i) {
+            here.post([&all_run, &run] {
+                if (++run == items) all_run.wake_one();
+            });
+        }
+    });
+    co_await bench::parked_in(all_run);
+    const double each = watch.each(items);
+    producer.join();
+    co_return each;
+}
+
+/// Two loops, each asleep while the other works.
+struct ping_pong {
+    lariat::loop* near = nullptr;
+    lariat::loop* far = nullptr;
+    int rounds_left = 0;
+    lariat::wait_queue near_waits;
+    lariat::wait_queue far_waits;
+
+    void serve() {
+        if (rounds_left-- == 0) {
+            near_waits.wake_one();
+        } else {
+            far->post([this] { near->post([this] { serve(); }); });
+        }
+    }
+};
+
+lariat::task<> far_side(ping_pong& game, std::promise<lariat::loop*>& started) {
+    started.set_value(&lariat::loop::current());
+    co_await bench::parked_in(game.far_waits);
+}
+
+lariat::task<double> near_side(ping_pong& game) {
+    constexpr int rounds = 5'000;
+    game.near = &lariat::loop::current();
+    game.rounds_left = rounds;
+    const stopwatch watch;
+    game.serve();
+    co_await bench::parked_in(game.near_waits);
+    const double microseconds = watch.each(rounds) / 1e3;
+    game.far->post([&game] { game.far_waits.wake_one(); });
+    co_return microseconds;
+}
+
+double wake_and_back() {
+    ping_pong game;
+    std::promise<lariat::loop*> started;
+    std::thread other([&game, &started] {
+        bench::pin_this_thread(1);
+        lariat::run(far_side(game, started));
+    });
+    game.far = started.get_future().get();
+    double microseconds = 0;
+    std::thread timed([&game, &microseconds] {
+        bench::pin_this_thread(0);
+        microseconds = lariat::run(near_side(game));
+    });
+    timed.join();
+    other.join();
+    return microseconds;
+}
+
+}  // namespace
+
+void bench::thread_benches(suite& all) {
+    all.add("post from another thread, per item under load", "ns", 30,
+            [] { return lariat::run(posts_under_load()); });
+    if (std::thread::hardware_concurrency() > 1) {
+        all.add("wake a sleeping loop on the other core and back", "us",
+                1.1 * all.median_of(wake_floor), wake_and_back);
+    }
+}
