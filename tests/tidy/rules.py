@@ -45,7 +45,7 @@ SEES = {
 }
 
 # Who may include another unit's private headers.
-SEES_PRIVATE = {"loop": ["driver"]}
+SEES_PRIVATE = {"loop": ["driver"], "net/http": ["net"], "net/tls": ["net"]}
 
 # What <lariat/lariat.hpp> leaves to be included by name.
 NOT_IN_UMBRELLA = ("lariat/net/http", "lariat/net/tls", "lariat/net/asio", "lariat/process",

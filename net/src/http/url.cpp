@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "../quote.hpp"
+#include "quote.hpp"
 
 namespace lariat::http {
 
