@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+
+/// What of io_uring's interface the headers of liburing 2.3 lack; each with the kernel that brought
+/// it (include/uapi/linux/io_uring.h and fs.h of that kernel). Used only after a probe at run time.
+namespace lariat::detail::abi {
+
+inline constexpr std::uint32_t enter_absolute_timer = 1U << 5;  // 6.12: IORING_ENTER_ABS_TIMER
+inline constexpr std::uint32_t enter_no_iowait = 1U << 7;       // 6.15: IORING_ENTER_NO_IOWAIT
+inline constexpr std::uint32_t feature_no_iowait = 1U << 17;    // 6.15: IORING_FEAT_NO_IOWAIT
+
+// 6.12: IOU_PBUF_RING_INC. liburing 2.3 calls the field of io_uring_buf_reg that bears it `pad`.
+inline constexpr std::uint16_t buffer_ring_incremental = 2;
+
+// 6.18: RWF_NOSIGNAL, write without SIGPIPE. Older kernels answer -EOPNOTSUPP to the whole write.
+inline constexpr int write_no_signal = 0x100;
+
+}  // namespace lariat::detail::abi
