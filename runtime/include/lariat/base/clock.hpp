@@ -4,8 +4,8 @@
 
 namespace lariat {
 
-/// CLOCK_MONOTONIC in nanoseconds: what every deadline is measured by. It does not stand still while
-/// tasks run and does not count suspended time (clock_gettime(2)).
+/// CLOCK_MONOTONIC in nanoseconds: what every deadline is measured by. It does not stand still
+/// while tasks run and does not count suspended time (clock_gettime(2)).
 using clock = std::chrono::steady_clock;
 using duration = clock::duration;
 using time_point = clock::time_point;

@@ -17,7 +17,7 @@ enum class errc : int {
     timed_out = 1,   ///< timeout_error
     closed,          ///< closed_error: the object was closed, here or by its other end
     incomplete,      ///< incomplete_read: the stream ended inside a message
-    broken,          ///< broken_error: a verb of several steps was cut short; the stream is in doubt
+    broken,          ///< broken_error: a verb of many steps was cut short; the stream is in doubt
     task_cancelled,  ///< task_cancelled: the awaited task was cancelled; the awaiter was not
     limit,           ///< limit_error: more than the caller allowed
 };

@@ -99,8 +99,9 @@ inline void deallocate_frame(void* memory, std::size_t bytes) noexcept {
 /// allocating; else each thread's part is of some recent moment.
 [[nodiscard]] LARIAT_EXPORT std::size_t live_frames() noexcept;
 
-/// For tests: from now on the `nth` allocation of this thread (1 is the next) throws std::bad_alloc,
-/// once; 0 ends the count. Returns what was left of the count before: 0 when it had come to its end.
+/// For tests: from now on the `nth` allocation of this thread (1 is the next) throws
+/// std::bad_alloc, once; 0 ends the count. Returns what was left of the count before: 0 when it had
+/// come to its end.
 LARIAT_EXPORT std::size_t fail_frame_after(std::size_t nth) noexcept;
 
 }  // namespace lariat

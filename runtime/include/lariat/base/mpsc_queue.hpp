@@ -22,8 +22,8 @@ enum class push_outcome {
 /// Lifetime     an item must stay until it was taken; the queue owns nothing
 /// Allocation   none
 ///
-/// Producers build a stack, the consumer takes it whole and turns it round. Rejected: Vyukov's queue
-/// of an exchange and a link. It cost the same, about 10 ns a push under load, its push is
+/// Producers build a stack, the consumer takes it whole and turns it round. Rejected: Vyukov's
+/// queue of an exchange and a link. It cost the same, about 10 ns a push under load; its push is
 /// wait-free where this one tries again whenever another producer was faster, but between its two
 /// steps a stopped producer hides everything pushed after it, and neither "was empty" nor
 /// "closed" can be decided in the same step as the push.
@@ -67,8 +67,8 @@ class mpsc_queue {
     }
 
     /// Whether nothing is there to take; a closed queue is empty. It pairs with push: of a producer
-    /// that pushes, then reads "the consumer sleeps", and a consumer that writes "I sleep", then asks
-    /// empty(), one at least sees the other, if that word is sequentially consistent too.
+    /// that pushes, then reads "the consumer sleeps", and a consumer that writes "I sleep", then
+    /// asks empty(), one at least sees the other, if that word is sequentially consistent too.
     [[nodiscard]] bool empty() const noexcept {
         const mpsc_node* top = top_.load(std::memory_order_seq_cst);
         return top == nullptr || top == &closed_;

@@ -19,10 +19,12 @@ class [[nodiscard("a result may hold an error; look at it or call value()")]] re
     [[nodiscard]] explicit operator bool() const noexcept { return has_value(); }
     [[nodiscard]] std::error_code error() const noexcept { return error_; }
 
-    /// Pre: has_value(), for these three.
+    /// Pre: has_value(), for these five.
     [[nodiscard]] T& operator*() & noexcept { return *value_; }
     [[nodiscard]] const T& operator*() const& noexcept { return *value_; }
+    [[nodiscard]] T&& operator*() && noexcept { return *std::move(value_); }
     [[nodiscard]] T* operator->() noexcept { return &*value_; }
+    [[nodiscard]] const T* operator->() const noexcept { return &*value_; }
 
     /// Errors: throws the exception that belongs to error().
     [[nodiscard]] T value(const char* what = "result") && {

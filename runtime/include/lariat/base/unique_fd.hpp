@@ -21,7 +21,7 @@ class LARIAT_EXPORT unique_fd {
     [[nodiscard]] int get() const noexcept { return fd_; }
     [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
     [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-    /// Closes what it holds, then holds `fd`. errno is kept: an error being reported stays readable.
+    /// Closes what it holds, then holds `fd`. errno is kept: an error on its way stays readable.
     void reset(int fd = -1) noexcept;
 
  private:
