@@ -1,5 +1,7 @@
 #include "driver/uring/uring_driver.hpp"
 
+#include "driver/would_block.hpp"
+
 #include <algorithm>
 #include <cerrno>
 
@@ -10,17 +12,6 @@
 namespace lariat::detail {
 
 namespace {
-
-/// The caller asked for MSG_DONTWAIT: EAGAIN is the answer, not a reason to wait.
-bool asked_not_to_wait(const op& operation) noexcept {
-    switch (operation.code) {
-        case op_code::recv:
-        case op_code::send:
-        case op_code::recv_msg:
-        case op_code::send_msg: return (operation.argument & MSG_DONTWAIT) != 0;
-        default: return false;
-    }
-}
 
 /// EAGAIN comes for descriptors with O_NONBLOCK, depending on the kernel and the kind of file.
 bool waits_for_readiness(const op& operation, std::int32_t result) noexcept {
@@ -33,7 +24,7 @@ bool waits_for_readiness(const op& operation, std::int32_t result) noexcept {
             // readiness tells of: the second time it is the answer.
             return result == -EINPROGRESS || result == -EALREADY ||
                    (result == -EAGAIN && !is_marked(operation, tried_again));
-        default: return result == -EAGAIN && !asked_not_to_wait(operation);
+        default: return result == -EAGAIN && !never_waits(operation);
     }
 }
 
