@@ -41,7 +41,7 @@ need_packages() {
 need_commands() {
     local name
     for name in "$@"; do
-        command -v "$name" >/dev/null || stop "The command $name is missing, and so nothing can be built."
+        command -v "$name" >/dev/null || stop "The command $name is missing: nothing can be built."
     done
 }
 

@@ -2,14 +2,16 @@
 
 A doctest program counts as its test cases, any other test as one; a program that dies before its
 summary is one failure. Failed tests are shown with the end of their output. The last line is
-"N passed, N failed"; tests that were skipped (exit code 77) are named above it.
+"N passed, N failed"; what was skipped (exit code 77, doctest::skip) is named above it, and not
+counted as passed.
 """
 
 import json
 import re
 import sys
 
-SUMMARY = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed")
+SUMMARY = re.compile(r"\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed"
+                     r"\s*\|\s*(\d+) skipped")
 SHOWN_LINES = 60
 
 
@@ -38,6 +40,15 @@ def show(test):
         print(line)
 
 
+def report_skipped(test):
+    text = (test.get("stdout") or "").strip()
+    found = SUMMARY.search(text)
+    if test["result"] == "SKIP":
+        print(f"skipped: {test['name']}: {text.splitlines()[-1] if text else 'no reason given'}")
+    elif found and int(found.group(3)):
+        print(f"skipped: {test['name']}: {found.group(3)} of its test cases")
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8", errors="replace") as log:
         tests = [json.loads(line) for line in log if line.strip()]
@@ -49,9 +60,7 @@ def main():
         if bad:
             show(test)
     for test in tests:
-        if test["result"] == "SKIP":
-            lines = (test.get("stdout") or "").strip().splitlines()
-            print(f"skipped: {test['name']}: {lines[-1] if lines else 'no reason given'}")
+        report_skipped(test)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not tests else 0
 

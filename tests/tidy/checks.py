@@ -173,7 +173,8 @@ def header_first(tree):
 def pragma_once(tree):
     """Every header begins with #pragma once."""
     for name in tree.cpp():
-        if name.endswith((".hpp", ".h")) and not tree.code(name).lstrip().startswith("#pragma once"):
+        begins = tree.code(name).lstrip().startswith("#pragma once")
+        if name.endswith((".hpp", ".h")) and not begins:
             yield name, 1, "does not begin with #pragma once"
 
 

@@ -1,4 +1,4 @@
-"""The source tree as tests/tidy sees it: files, their text without comments, includes, functions."""
+"""The source tree as tests/tidy sees it: files, text without comments, includes, functions."""
 
 import os
 import re
