@@ -32,7 +32,8 @@ install_kind() {
     rm -rf "$build/$kind" "$build/$kind-build"
     "${clang[@]}" meson setup "$build/$kind-build" "$top" --prefix="$build/$kind" \
         -Dbuildtype=release -Dwerror=true -Ddefault_library="$kind" -Dtests=disabled \
-        -Dexamples=disabled -Dperf=disabled >"$build/$kind-setup.log" || { cat "$build/$kind-setup.log"; return 1; }
+        -Dexamples=disabled -Dperf=disabled >"$build/$kind-setup.log" ||
+        { cat "$build/$kind-setup.log"; return 1; }
     ninja -C "$build/$kind-build" --quiet && meson install -C "$build/$kind-build" --quiet
 }
 
