@@ -69,9 +69,11 @@ class descriptor_table {
         return &blocks_[index / block_size][index % block_size];
     }
 
-    /// Pre: fd is an open descriptor. Returns nullptr without memory.
+    /// Pre: fd is negative or was open a moment ago. Returns nullptr for a negative one, or without
+    /// memory.
     [[nodiscard]] descriptor* make(int fd) noexcept {
         if (descriptor* known = find(fd)) return known;
+        if (fd < 0) return nullptr;
         const auto block = static_cast<std::size_t>(fd) / block_size;
         try {
             if (block >= blocks_.size()) blocks_.resize(block + 1);

@@ -1,0 +1,534 @@
+// Every op code, on descriptors of every kind, and how each of them fails.
+#include "world.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <deque>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+using namespace driver_test;
+
+LARIAT_CONTRACT_TEST("connect and accept join two sockets") {
+    const int door = w.listener();
+    const sockaddr_in address = w.address_of(door);
+    recorded accepting(op_code::accept, door);
+    recorded connecting = link_to(w.socket(), address);
+    w.start(accepting);
+    w.start(connecting);
+    REQUIRE(w.finish(connecting));
+    REQUIRE(w.finish(accepting));
+    CHECK(connecting.result() == 0);
+    REQUIRE(accepting.result() >= 0);
+    w.adopt(accepting.result());
+    if (!w.simulated()) CHECK(::fcntl(accepting.result(), F_GETFD) == FD_CLOEXEC);
+    CHECK(w.put(connecting.fd, "hello") == 5);
+    std::string buffer(8, '\0');
+    recorded receiving = receive(accepting.result(), buffer);
+    w.start(receiving);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == 5);
+    CHECK(buffer.substr(0, 5) == "hello");
+}
+
+LARIAT_CONTRACT_TEST("accepts on one listener are served in order") {
+    const int door = w.listener();
+    std::deque<recorded> accepting;
+    std::vector<std::size_t> order;
+    for (int i = 0; i < 3; ++i) w.start(accepting.emplace_back(op_code::accept, door));
+    for (std::size_t i = 0; i < 3; ++i) {
+        CHECK(w.put(w.call(door), std::string(1, static_cast<char>('a' + i))) == 1);
+        REQUIRE(w.finish(accepting[i]));
+        w.adopt(accepting[i].result());
+        std::string buffer(4, '\0');
+        recorded receiving = receive(accepting[i].result(), buffer);
+        w.start(receiving);
+        REQUIRE(w.finish(receiving));
+        CHECK(buffer[0] == static_cast<char>('a' + i));
+    }
+}
+
+LARIAT_CONTRACT_TEST("a connect that nobody answers is refused") {
+    const int door = w.listener();
+    const sockaddr_in address = w.address_of(door);
+    w.close(door);
+    recorded connecting = link_to(w.socket(), address);
+    w.start(connecting);
+    REQUIRE(w.finish(connecting));
+    CHECK(connecting.result() == -ECONNREFUSED);
+}
+
+LARIAT_CONTRACT_TEST("recv gives what is there and waits for what is not") {
+    const auto [near, far] = w.pair();
+    std::string buffer(16, '\0');
+    recorded receiving = receive(near, buffer);
+    w.put(far, "early");
+    w.start(receiving);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == 5);
+    recorded later = receive(near, buffer);
+    w.start(later);
+    w.settle();
+    CHECK(!later.ended());
+    w.put(far, "late");
+    REQUIRE(w.finish(later));
+    CHECK(later.result() == 4);
+    CHECK(buffer.substr(0, 4) == "late");
+}
+
+LARIAT_CONTRACT_TEST("two receives on one socket take turns in order") {
+    const auto [near, far] = w.pair();
+    std::string one(3, '\0');
+    std::string two(3, '\0');
+    recorded first = receive(near, one);
+    recorded second = receive(near, two);
+    w.start(first);
+    w.start(second);
+    w.put(far, "abcdef");
+    REQUIRE(w.finish(first));
+    REQUIRE(w.finish(second));
+    CHECK(one == "abc");
+    CHECK(two == "def");
+}
+
+LARIAT_CONTRACT_TEST("the end of the stream is 0, after the bytes before it, and stays") {
+    const auto [near, far] = w.pair();
+    w.put(far, "last words");
+    w.end_sending(far);
+    std::string buffer(4, '\0');
+    std::string all;
+    for (int i = 0; i < 5; ++i) {
+        recorded receiving = receive(near, buffer);
+        w.start(receiving);
+        REQUIRE(w.finish(receiving));
+        REQUIRE(receiving.result() >= 0);
+        all += buffer.substr(0, static_cast<std::size_t>(receiving.result()));
+    }
+    CHECK(all == "last words");
+    recorded receiving = receive(near, buffer);
+    w.start(receiving);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == 0);
+}
+
+LARIAT_CONTRACT_TEST("a half-closed stream still goes the other way") {
+    const auto [near, far] = w.pair();
+    w.end_sending(far);
+    std::string buffer(4, '\0');
+    recorded receiving = receive(near, buffer);
+    w.start(receiving);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == 0);
+    recorded sending = transmit(near, "answer");
+    w.start(sending);
+    REQUIRE(w.finish(sending));
+    CHECK(sending.result() == 6);
+    CHECK(w.take(far) == "answer");
+}
+
+LARIAT_CONTRACT_TEST("a waiting receive learns of the end") {
+    const auto [near, far] = w.pair();
+    std::string buffer(4, '\0');
+    recorded receiving = receive(near, buffer);
+    w.start(receiving);
+    w.settle();
+    w.end_sending(far);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == 0);
+}
+
+LARIAT_CONTRACT_TEST("bytes that came before a reset are delivered before it") {
+    const auto [near, far] = w.pair();
+    w.put(far, "left");
+    w.reset(far);
+    std::string buffer(16, '\0');
+    recorded receiving = receive(near, buffer);
+    w.start(receiving);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == 4);
+    recorded then = receive(near, buffer);
+    w.start(then);
+    REQUIRE(w.finish(then));
+    CHECK(then.result() == -ECONNRESET);
+}
+
+LARIAT_CONTRACT_TEST("a waiting receive learns of a reset") {
+    const auto [near, far] = w.pair();
+    std::string buffer(4, '\0');
+    recorded receiving = receive(near, buffer);
+    w.start(receiving);
+    w.settle();
+    w.reset(far);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == -ECONNRESET);
+}
+
+LARIAT_CONTRACT_TEST("a send to a peer that is gone is EPIPE, and no signal") {
+    struct sigaction before{};
+    struct sigaction fatal{};
+    fatal.sa_handler = [](int) { std::abort(); };
+    ::sigaction(SIGPIPE, &fatal, &before);
+    const auto [near, far] = w.pair();
+    w.close(far);
+    int last = 0;
+    for (int i = 0; i < 10 && last != -EPIPE; ++i) {  // the peer's reset comes after the first
+        recorded sending = transmit(near, "anybody?");
+        w.start(sending);
+        REQUIRE(w.finish(sending));
+        last = sending.result();
+        CHECK((last == 8 || last == -EPIPE || last == -ECONNRESET));
+    }
+    CHECK(last == -EPIPE);
+    ::sigaction(SIGPIPE, &before, nullptr);
+}
+
+LARIAT_CONTRACT_TEST("a send that finds no room waits for it, and every byte arrives") {
+    const auto [near, far] = w.pair(4096);
+    std::string sent;
+    for (int i = 0; i < 200'000; ++i) sent += static_cast<char>('a' + i % 23);
+    std::size_t done = 0;
+    std::string arrived;
+    bool waited = false;
+    while (done < sent.size()) {
+        recorded sending = transmit(near, std::string_view(sent).substr(done));
+        w.start(sending);
+        w.settle();
+        while (!sending.ended()) {
+            waited = true;
+            arrived += w.take(far);
+            w.drive().poll(w.drive().now() + 1ms);
+        }
+        REQUIRE(sending.result() > 0);
+        done += static_cast<std::size_t>(sending.result());
+    }
+    CHECK(waited);
+    for (std::string more; !(more = w.take(far)).empty();) arrived += more;
+    CHECK(arrived.size() == sent.size());
+    CHECK(arrived == sent);
+}
+
+LARIAT_CONTRACT_TEST("sends that wait on one socket keep their order") {
+    const auto [near, far] = w.pair(4096);
+    std::string fill(1 << 20, '.');
+    std::size_t filled = 0;
+    for (int n = 0; (n = w.put(near, fill)) > 0;) filled += static_cast<std::size_t>(n);
+    std::deque<recorded> sending;
+    const std::string letters = "abcdefghij";
+    for (std::size_t i = 0; i < letters.size(); ++i)
+        w.start(sending.emplace_back(transmit(near, std::string_view(letters).substr(i, 1))));
+    std::string arrived;
+    CHECK(w.run_until([&] {
+        arrived += w.take(far);
+        return sending.back().ended();
+    }));
+    CHECK(w.run_until([&] {
+        arrived += w.take(far);
+        return arrived.size() >= filled + letters.size();
+    }));
+    for (const recorded& each : sending) CHECK(each.result() == 1);
+    CHECK(arrived.substr(filled) == letters);
+}
+
+LARIAT_CONTRACT_TEST("send_msg gathers and recv_msg scatters") {
+    const auto [near, far] = w.pair();
+    std::string one = "gather";
+    std::string two = "ed";
+    std::array<iovec, 2> out{iovec{one.data(), one.size()}, iovec{two.data(), two.size()}};
+    msghdr message{};
+    message.msg_iov = out.data();
+    message.msg_iovlen = 2;
+    recorded sending(op_code::send_msg, near);
+    sending.address = &message;
+    w.start(sending);
+    REQUIRE(w.finish(sending));
+    CHECK(sending.result() == 8);
+    std::string first(3, '\0');
+    std::string second(16, '\0');
+    std::array<iovec, 2> in{iovec{first.data(), first.size()}, iovec{second.data(), second.size()}};
+    msghdr taken{};
+    taken.msg_iov = in.data();
+    taken.msg_iovlen = 2;
+    recorded receiving(op_code::recv_msg, far);
+    receiving.address = &taken;
+    w.start(receiving);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == 8);
+    CHECK(first + second.substr(0, 5) == "gathered");
+    recorded waiting(op_code::recv_msg, far);
+    waiting.address = &taken;
+    w.start(waiting);
+    w.settle();
+    CHECK(!waiting.ended());
+    w.put(near, "more");
+    REQUIRE(w.finish(waiting));
+    CHECK(waiting.result() == 4);
+}
+
+LARIAT_CONTRACT_TEST("read and write do for a socket what recv and send do") {
+    const auto [near, far] = w.pair();
+    std::string buffer(8, '\0');
+    recorded reading = receive(near, buffer);
+    reading.code = op_code::read;
+    w.start(reading);
+    w.settle();
+    CHECK(!reading.ended());
+    recorded writing = transmit(far, "written");
+    writing.code = op_code::write;
+    w.start(writing);
+    REQUIRE(w.finish(writing));
+    REQUIRE(w.finish(reading));
+    CHECK(writing.result() == 7);
+    CHECK(reading.result() == 7);
+    CHECK(buffer.substr(0, 7) == "written");
+}
+
+LARIAT_CONTRACT_TEST("MSG_PEEK leaves the bytes where they are") {
+    const auto [near, far] = w.pair();
+    w.put(far, "look");
+    std::string buffer(8, '\0');
+    for (const unsigned flags : {unsigned{MSG_PEEK}, 0U}) {
+        recorded receiving = receive(near, buffer);
+        receiving.argument = flags;
+        w.start(receiving);
+        REQUIRE(w.finish(receiving));
+        CHECK(receiving.result() == 4);
+        CHECK(buffer.substr(0, 4) == "look");
+    }
+}
+
+LARIAT_CONTRACT_TEST("MSG_DONTWAIT is answered with EAGAIN, not waited for") {
+    const auto [near, far] = w.pair();
+    std::string buffer(8, '\0');
+    for (int i = 0; i < 3; ++i) {
+        recorded receiving = receive(near, buffer);
+        receiving.argument = MSG_DONTWAIT;
+        w.start(receiving);
+        REQUIRE(w.finish(receiving));
+        CHECK(receiving.result() == -EAGAIN);
+    }
+}
+
+LARIAT_CONTRACT_TEST("poll tells the events that hold, at once or later") {
+    const auto [near, far] = w.pair();
+    recorded writable = readiness(near, POLLOUT);
+    w.start(writable);
+    REQUIRE(w.finish(writable));
+    CHECK(writable.result() == POLLOUT);
+    recorded readable = readiness(near, POLLIN);
+    w.start(readable);
+    w.settle();
+    CHECK(!readable.ended());
+    w.put(far, "x");
+    REQUIRE(w.finish(readable));
+    CHECK((readable.result() & POLLIN) != 0);
+    CHECK(w.take(near) == "x");
+    recorded ended = readiness(near, POLLIN | POLLRDHUP);
+    w.start(ended);
+    w.settle();
+    CHECK(!ended.ended());
+    w.end_sending(far);
+    REQUIRE(w.finish(ended));
+    CHECK((ended.result() & POLLRDHUP) != 0);
+}
+
+LARIAT_CONTRACT_TEST("poll takes nothing: many may wait for one descriptor") {
+    const auto [near, far] = w.pair();
+    std::deque<recorded> waiting;
+    for (int i = 0; i < 5; ++i) w.start(waiting.emplace_back(readiness(near, POLLIN)));
+    w.settle();
+    w.put(far, "x");
+    CHECK(w.run_until([&] { return w.drive().stats().in_flight == 0; }));
+    for (const recorded& each : waiting) CHECK((each.result() & POLLIN) != 0);
+    CHECK(w.take(near) == "x");
+}
+
+LARIAT_CONTRACT_TEST("poll beside a receive loses neither") {
+    const auto [near, far] = w.pair();
+    std::string buffer(8, '\0');
+    recorded receiving = receive(near, buffer);
+    recorded watching = readiness(near, POLLIN);
+    w.start(receiving);
+    w.start(watching);
+    w.settle();
+    w.put(far, "both");
+    REQUIRE(w.finish(receiving));
+    w.put(far, "again");
+    REQUIRE(w.finish(watching));
+    CHECK(receiving.result() == 4);
+    CHECK((watching.result() & POLLIN) != 0);
+    recorded rest = receive(near, buffer);
+    w.start(rest);
+    REQUIRE(w.finish(rest));
+    CHECK(rest.result() == 5);
+}
+
+LARIAT_CONTRACT_TEST("close frees the descriptor, whose number is another's at once") {
+    for (int round = 0; round < 3; ++round) {
+        const auto [near, far] = w.pair();
+        std::string buffer(8, '\0');
+        recorded receiving = receive(near, buffer);  // so that the driver knows the descriptor
+        w.start(receiving);
+        w.settle();
+        w.put(far, "x");
+        REQUIRE(w.finish(receiving));
+        recorded closing(op_code::close, near);
+        w.forget(near);
+        w.start(closing);
+        REQUIRE(w.finish(closing));
+        CHECK(closing.result() == 0);
+        const auto [again, other] = w.pair();
+        CHECK(again == near);
+        recorded next = receive(again, buffer);
+        w.start(next);
+        w.settle();
+        CHECK(!next.ended());
+        w.put(other, "fresh");
+        REQUIRE(w.finish(next));
+        CHECK(next.result() == 5);
+        w.close(far);
+    }
+}
+
+LARIAT_CONTRACT_TEST("an invalid descriptor is EBADF for every verb") {
+    const int gone = w.socket();
+    w.close(gone);
+    std::string buffer(8, '\0');
+    const sockaddr_in nowhere{};
+    msghdr message{};
+    for (const int fd : {gone, -1}) {
+        for (std::size_t i = 1; i < lariat::op_code_count; ++i) {
+            recorded doomed = receive(fd, buffer);
+            doomed.code = static_cast<op_code>(i);
+            if (doomed.code == op_code::connect) doomed = link_to(fd, nowhere);
+            if (doomed.code == op_code::poll) doomed = readiness(fd, POLLIN);
+            if (doomed.code == op_code::recv_msg || doomed.code == op_code::send_msg)
+                doomed.address = &message;
+            CAPTURE(fd);
+            CAPTURE(i);
+            w.start(doomed);
+            REQUIRE(w.finish(doomed));
+            CHECK(doomed.result() == -EBADF);
+        }
+        for (const op_code code : {op_code::recv, op_code::accept}) {
+            recorded doomed = multishot(code, fd, &w.drive());
+            w.start(doomed);
+            REQUIRE(w.finish(doomed));
+            CHECK(doomed.result() == -EBADF);
+            CHECK(doomed.seen.size() == 1);
+        }
+    }
+}
+
+LARIAT_CONTRACT_TEST(
+    "accept on what is no listener is refused, recv on what is not connected too") {
+    const int lone = w.socket();
+    recorded accepting(op_code::accept, lone);
+    w.start(accepting);
+    REQUIRE(w.finish(accepting));
+    CHECK(accepting.result() == -EINVAL);
+    std::string buffer(8, '\0');
+    recorded receiving = receive(lone, buffer);
+    w.start(receiving);
+    REQUIRE(w.finish(receiving));
+    CHECK(receiving.result() == -ENOTCONN);
+}
+
+LARIAT_CONTRACT_TEST(
+    "a non-blocking descriptor waits like any other, and a blocking one stays so") {
+    if (w.simulated()) return;
+    const auto [near, far] = w.pair();
+    for (const int flags : {O_NONBLOCK, 0}) {
+        ::fcntl(near, F_SETFL, flags);
+        std::string buffer(8, '\0');
+        recorded receiving = receive(near, buffer);
+        w.start(receiving);
+        w.settle();
+        CHECK(!receiving.ended());
+        w.put(far, "x");
+        REQUIRE(w.finish(receiving));
+        CHECK(receiving.result() == 1);
+        CHECK((::fcntl(near, F_GETFL) & O_NONBLOCK) == flags);
+    }
+}
+
+LARIAT_CONTRACT_TEST("read and write wait on blocking pipes, and end with them") {
+    if (w.simulated()) return;
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    std::string buffer(8, '\0');
+    recorded reading = receive(ends[0], buffer);
+    reading.code = op_code::read;
+    w.start(reading);
+    w.settle();
+    CHECK(!reading.ended());
+    recorded writing = transmit(ends[1], "piped");
+    writing.code = op_code::write;
+    w.start(writing);
+    REQUIRE(w.finish(writing));
+    REQUIRE(w.finish(reading));
+    CHECK(reading.result() == 5);
+    for (const int end : {1, 0}) {
+        recorded closing(op_code::close, ends[static_cast<std::size_t>(end)]);
+        recorded last = end == 1 ? receive(ends[0], buffer) : recorded(op_code::nop, -1);
+        if (end == 1) last.code = op_code::read;
+        w.start(closing);
+        REQUIRE(w.finish(closing));
+        w.start(last);
+        REQUIRE(w.finish(last));
+        CHECK(last.result() == 0);
+    }
+}
+
+LARIAT_CONTRACT_TEST("a write to a pipe that nobody reads is EPIPE") {
+    if (w.simulated()) return;
+    struct sigaction before{};
+    struct sigaction ignored{};
+    ignored.sa_handler = SIG_IGN;
+    ::sigaction(SIGPIPE, &ignored, &before);
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    w.adopt(ends[1]);
+    ::close(ends[0]);
+    recorded writing = transmit(ends[1], "x");
+    writing.code = op_code::write;
+    w.start(writing);
+    REQUIRE(w.finish(writing));
+    CHECK(writing.result() == -EPIPE);
+    ::sigaction(SIGPIPE, &before, nullptr);
+}
+
+LARIAT_CONTRACT_TEST("regular files are read and written, at an offset and at the position") {
+    if (w.simulated()) return;
+    std::string name = "/tmp/lariat-driver-XXXXXX";
+    const int fd = ::mkostemp(name.data(), O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    w.adopt(fd);
+    ::unlink(name.c_str());
+    const auto transfer = [&](op_code code, std::string& bytes, std::uint64_t offset) {
+        recorded moving = receive(fd, bytes);
+        moving.code = code;
+        moving.offset = offset;
+        w.start(moving);
+        REQUIRE(w.finish(moving));
+        return moving.result();
+    };
+    std::string text = "0123456789";
+    std::string end = "xyz";
+    std::string read(4, '\0');
+    CHECK(transfer(op_code::write, text, op::at_position) == 10);
+    CHECK(transfer(op_code::write, end, 7) == 3);
+    CHECK(transfer(op_code::read, read, 5) == 4);
+    CHECK(read == "56xy");
+    CHECK(transfer(op_code::read, read, op::at_position) == 0);
+    REQUIRE(::lseek(fd, 0, SEEK_SET) == 0);
+    CHECK(transfer(op_code::read, read, op::at_position) == 4);
+    CHECK(read == "0123");
+    CHECK(transfer(op_code::read, read, op::at_position) == 4);
+    CHECK(read == "456x");
+}
