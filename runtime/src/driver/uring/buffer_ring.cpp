@@ -22,8 +22,6 @@ constexpr std::uint16_t group = 0;
 constexpr std::uint32_t most_buffers = 1U << 15;
 /// A whole buffer for each receive: large enough for a burst, small enough for many receivers.
 constexpr std::uint32_t whole_buffer_bytes = 16 * 1024;
-/// One is filled by a batch of completions before we see it; a second bridges the gap.
-constexpr std::uint32_t wanted_stock = 2;
 
 /// `extra` are flags of mmap(2). Returns nullptr when refused.
 void* map_private(std::size_t bytes, int extra) noexcept {
@@ -80,7 +78,7 @@ buffer_ring::~buffer_ring() {
 }
 
 void buffer_ring::keep_stock() noexcept {
-    while (offered_ < wanted_stock && buffers_.size() < count_) {
+    while (offered_ < stock_ && buffers_.size() < count_) {
         buffers_.emplace_back();  // within what was reserved
         offer(static_cast<std::uint16_t>(buffers_.size() - 1));
     }

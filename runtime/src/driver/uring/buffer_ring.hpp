@@ -19,8 +19,8 @@ struct lent_piece {
 };
 
 /// The buffers that the kernel fills for multishot receives, chosen by it when bytes have come. One
-/// large buffer serves many connections, piece after piece, so that an idle connection owns none; it
-/// is offered again when it was filled and every piece of it was given back.
+/// large buffer serves many connections, piece after piece, so that an idle connection owns none;
+/// it is offered again when it was filled and every piece of it was given back.
 ///
 /// Before incremental rings the kernel gives a whole buffer to each receive: there the same memory
 /// is cut into small ones.
@@ -41,11 +41,13 @@ class buffer_ring {
     /// False: there is none, and none of the rest may be called.
     [[nodiscard]] bool registered() const noexcept { return entries_ != nullptr; }
 
-    /// True when the kernel has memory to receive into; offers it a fresh buffer if need be.
-    [[nodiscard]] bool ready() noexcept {
+    /// How many receives the kernel's stock may serve, 0 when it is empty; replenishes it first.
+    [[nodiscard]] std::uint32_t servings() noexcept {
         keep_stock();
-        return offered_ != 0;
+        return incremental_ && offered_ != 0 ? many : offered_;
     }
+    /// A receive found none: from now on twice the stock is kept, as far as the limit goes.
+    void ran_out() noexcept { stock_ = stock_ < count_ ? stock_ * 2 : stock_; }
     /// The kernel filled `bytes` of the buffer that a completion names. Nothing is lent for 0.
     [[nodiscard]] lent_piece filled(std::uint16_t index, std::uint32_t bytes) noexcept;
     void give_back(std::uint32_t name) noexcept;
@@ -61,6 +63,8 @@ class buffer_ring {
         bool offered = false;      // the kernel may fill it
     };
 
+    static constexpr std::uint32_t many = 64;  // of one large buffer
+
     void size(const driver_options& options) noexcept;
     void offer(std::uint16_t index) noexcept;
     void keep_stock() noexcept;
@@ -72,6 +76,8 @@ class buffer_ring {
     std::uint32_t bytes_ = 0;  // one buffer's
     std::uint32_t count_ = 0;
     std::uint32_t offered_ = 0;  // how many now
+    // One is filled by a batch of completions before we see it; a second bridges the gap.
+    std::uint32_t stock_ = 2;
     std::uint64_t leases_ = 0;
     bool incremental_ = false;
 };

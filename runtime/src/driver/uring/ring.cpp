@@ -163,7 +163,8 @@ void ring::probe_operations(std::uint32_t allowed) {
     if (::io_uring_opcode_supported(probe.get(), IORING_OP_SEND_ZC) != 0)  // 6.0
         found |= bit(uring_feature::multishot_recv);
     // 6.12 has them, but before 6.15 the last completion of a multishot could be reported behind
-    // later ones, and places in a shared buffer are told by the order alone (liburing #1409, #1423).
+    // later ones, and places in a shared buffer are told by the order alone (liburing #1409,
+    // #1423).
     if ((kernel_features_ & abi::feature_no_iowait) != 0)
         found |= bit(uring_feature::incremental_buffers);
     features_ |= found & allowed;

@@ -29,7 +29,8 @@ bool waits_for_readiness(const op& operation, std::int32_t result) noexcept {
 }
 
 /// What a cancelled op's refusal means: nothing happened. EINTR is what a worker thread of the
-/// kernel reports when it is interrupted to cancel; EINPROGRESS never reached the caller as success.
+/// kernel reports when it is interrupted to cancel; EINPROGRESS never reached the caller as
+/// success.
 std::int32_t final_result(const op& operation, std::int32_t result) noexcept {
     if (operation.code == op_code::close && result == -EINTR) return 0;  // it is gone: close(2)
     if (operation.code == op_code::connect && result == -EISCONN &&

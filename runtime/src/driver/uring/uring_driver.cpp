@@ -17,8 +17,8 @@ namespace {
 
 /// The kernel had no memory for a request: what waits may give some back, and spinning would not.
 constexpr std::chrono::milliseconds refusal_pause{1};
-/// Receives armed again in one turn after a shortage: one buffer serves many, but not a stampede.
-constexpr unsigned feed_batch = 64;
+/// Emulated receives armed again in one turn after a shortage; see buffer_ring::servings.
+constexpr std::uint32_t emulated_servings = 64;
 
 int make_wake_fd() {
     const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -55,9 +55,14 @@ bool uring_driver::submit(op& operation) noexcept {
 }
 
 void uring_driver::start(op& operation) noexcept {
-    const bool emulated =
-        operation.multishot && operation.code == op_code::recv && !style_.multishot_recv;
-    start(operation, emulated ? polling : issued);
+    uring_stage first = issued;
+    if (operation.multishot && operation.code == op_code::recv) {
+        if (!style_.multishot_recv)
+            first = polling;
+        else
+            static_cast<void>(buffers_.servings());  // stocked before the kernel looks for one
+    }
+    start(operation, first);
 }
 
 void uring_driver::start(op& operation, uring_stage stage) noexcept {
@@ -123,12 +128,14 @@ void uring_driver::finish_soon(op& operation) noexcept {
 
 void uring_driver::starve(op& operation) noexcept {
     ++starvations_;
+    if (style_.multishot_recv) buffers_.ran_out();
     set_stage(operation, starved);
     starved_.push_back(operation);
 }
 
-bool uring_driver::can_lend() noexcept {
-    return style_.multishot_recv ? buffers_.ready() : emulated_.room().bytes != 0;
+std::uint32_t uring_driver::servings() noexcept {
+    if (style_.multishot_recv) return buffers_.servings();
+    return emulated_.room().bytes != 0 ? emulated_servings : 0;
 }
 
 std::uint64_t uring_driver::leases() const noexcept {
@@ -161,7 +168,7 @@ void uring_driver::poll(time_point until) {
 int uring_driver::enter(time_point until, bool refused) noexcept {
     if (ring_.overflowed()) [[unlikely]]
         ++overflows_;
-    const bool feed_more = !starved_.empty() && can_lend();
+    const bool feed_more = !starved_.empty() && servings() != 0;
     const bool wait =
         until != no_wait && finished_.empty() && !feed_more && !ring_.completions_ready();
     if (wait && refused) [[unlikely]]
@@ -192,10 +199,10 @@ void uring_driver::restock() noexcept {
         feed_starved();
 }
 
+/// As many as there is memory for: the rest would only find that there is none.
 void uring_driver::feed_starved() noexcept {
-    for (unsigned fed = 0; fed < feed_batch && !starved_.empty() && can_lend(); ++fed) {
+    for (auto left = servings(); left != 0 && !starved_.empty(); --left)
         start(starved_.pop_front());
-    }
 }
 
 /// One multishot poll for the life of the ring. The eventfd is never read while it is armed: each

@@ -30,7 +30,8 @@ namespace lariat::detail {
 /// 1. An op that is issued or polling and not `unqueued` has exactly one entry in the kernel (or in
 ///    the submission queue), with the op's address as user_data; it ends with the completion that
 ///    lacks F_MORE, whatever its result. Every other op has none.
-/// 2. An op is on a list only while unqueued (backlog_), starved (starved_), finished (finished_) or
+/// 2. An op is on a list only while unqueued (backlog_), starved (starved_), finished (finished_)
+/// or
 ///    `cancel_unqueued` (cancels_); these exclude each other.
 /// 3. A cancellation is submitted behind its op's entry and before any entry of a later op at the
 ///    same address, so it never hits another. Its own completion is ignored.
@@ -64,7 +65,7 @@ class uring_driver {
     void start(op& operation, uring_stage stage) noexcept;
     void start(op& operation) noexcept;
     void starve(op& operation) noexcept;
-    [[nodiscard]] bool can_lend() noexcept;
+    [[nodiscard]] std::uint32_t servings() noexcept;
     [[nodiscard]] std::uint64_t leases() const noexcept;
     void finish_soon(op& operation) noexcept;
 
