@@ -1,10 +1,13 @@
 #include <lariat/task/generator.hpp>
 
+#include <lariat/base/frame_allocator.hpp>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <optional>
 #include <ranges>
@@ -13,10 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include "death.hpp"
+
 namespace {
 
 using lariat::elements_of;
 using lariat::generator;
+using lariat::test::stops_with;
 
 generator<int> count(int from, int to) {
     for (int i = from; i < to; ++i) co_yield i;
@@ -284,6 +290,9 @@ TEST_CASE("elements_of: a generator begun elsewhere goes on where it stood, with
     CHECK(*after.next() == 5);
 }
 
+// Not inlined: the compiler may otherwise do without a frame.
+[[gnu::noinline]] generator<int> nested_pair() { co_yield elements_of(count(0, 2)); }
+
 TEST_CASE("elements_of: any range can be passed on") {
     auto body = [](const std::vector<int>& given) -> generator<int> {
         co_yield elements_of(given);
@@ -348,6 +357,64 @@ TEST_CASE("send: a move-only value is handed over, through every level of delega
     CHECK(*talk.send(std::make_unique<int>(20)) == 2);
     CHECK(*talk.send(std::make_unique<int>(30)) == 30);
     CHECK(talk.send(std::make_unique<int>(40)) == nullptr);
+}
+
+/// A generator that reaches itself through a pointer.
+generator<int> reaching(generator<int>** self, void (*act)(generator<int>&)) {
+    co_yield 1;
+    act(**self);
+    co_yield 2;
+}
+void reach(void (*act)(generator<int>&)) {
+    generator<int>* self = nullptr;
+    auto numbers = std::make_unique<generator<int>>(reaching(&self, act));
+    self = numbers.get();
+    for (int* item = self->next(); item; item = self->next()) continue;
+}
+
+TEST_CASE("generator: one that would resume or destroy itself is stopped") {
+    CHECK(stops_with("a generator may not be resumed by itself",
+                     [] { reach([](generator<int>& self) { self.next(); }); }));
+    CHECK(stops_with("a generator may not be destroyed by itself",
+                     [] { reach([](generator<int>& self) { self = count(0, 1); }); }));
+}
+
+TEST_CASE("generator: one that was moved from is stopped with these words") {
+    CHECK(stops_with("this generator was moved from", [] {
+        auto from = count(0, 1);
+        auto to = std::move(from);
+        from.next();
+    }));
+}
+
+struct no_default {
+    explicit no_default(int) {}
+};
+generator<int, no_default> asking() {
+    co_yield 1;
+    co_yield 2;
+}
+
+TEST_CASE("send: a value is wanted neither before the first item nor dispensable after it") {
+    CHECK(stops_with("send() before the first next()", [] { average().send(1.0); }));
+    CHECK(stops_with("use send()", [] {
+        auto talk = asking();
+        talk.next();
+        talk.next();
+    }));
+}
+
+TEST_CASE("generator: its frames come from the recycling allocator, and all go back") {
+    const auto before = lariat::live_frames();
+    {
+        auto numbers = nested_pair();
+        numbers.next();
+        CHECK(lariat::live_frames() > before);
+    }
+    CHECK(lariat::live_frames() == before);
+    lariat::fail_frame_after(1);
+    CHECK_THROWS_AS(static_cast<void>(nested_pair()), std::bad_alloc);
+    CHECK(lariat::live_frames() == before);
 }
 
 }  // namespace

@@ -181,20 +181,21 @@ void generator_promise<T, In>::delegate(delegation<T, In>& to) noexcept {
 }
 
 template <class T, class In>
-auto generator_promise<T, In>::advance(sent_type* value) -> item_type* {
+auto generator_promise<T, In>::advance([[maybe_unused]] sent_type* value) -> item_type* {
     if (state >= generator_state::running) [[unlikely]] {
         require(state != generator_state::running, "a generator may not be resumed by itself");
         return nullptr;
     }
     state = generator_state::running;
-    sent = value;
+    if constexpr (!std::is_void_v<In>) sent = value;
     item = nullptr;
-    do leaf.resume();
-    while (!item && state == generator_state::running);
-    if (item) [[likely]] {
-        state = generator_state::parked;
-        return item;
-    }
+    do {
+        leaf.resume();
+        if (item_type* const shown = item) [[likely]] {
+            state = generator_state::parked;
+            return shown;
+        }
+    } while (state == generator_state::running);
     if (failure) std::rethrow_exception(std::move(failure));
     return nullptr;
 }
