@@ -184,7 +184,7 @@ TEST_CASE("response_parser: what two readers could understand differently is ref
     const std::map<std::string, std::string> refused{
         {with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), "Content-Length"},
         {with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), "Transfer-Encoding"},
-        {with("Content-Length: 5\r\nContent-Length: 4\r\n"), "Duplicate Content-Length"},
+        {with("Content-Length: 5\r\nContent-Length: 4\r\n"), "Content-Length"},
         {with("Content-Length: 5, 4\r\n"), "Content-Length"},
         {with("Content-Length: +5\r\n"), "Invalid character in Content-Length"},
         {with("Content-Length: 0x5\r\n"), "Invalid character in Content-Length"},
@@ -211,16 +211,16 @@ TEST_CASE("response_parser: what two readers could understand differently is ref
         {chunked("g\r\nabcde\r\n0\r\n\r\n"), "chunk size"},
         {chunked("-1\r\nabcde\r\n0\r\n\r\n"), "chunk size"},
         {chunked("\r\nabcde\r\n0\r\n\r\n"), "chunk size"},
-        {chunked("5;a\nb\r\nabcde\r\n0\r\n\r\n"), "chunk extensions"},
+        {chunked("5;a\nb\r\nabcde\r\n0\r\n\r\n"), "chunk ext"},
         {chunked("5\r\nabcdeXY0\r\n\r\n"), "chunk"},
         {chunked("10000000000000000\r\nabcde"), "overflow"},
-        {"SSH-2.0-OpenSSH_9.2\r\n", "Expected HTTP/ at \"SSH-2.0"},
+        {"SSH-2.0-OpenSSH_9.2\r\n", "at \"SSH-2.0"},
         {"HTTP/2.0 200 OK\r\n\r\n", "HTTP/2"},
         {"HTTP/0.9 200 OK\r\n\r\n", "HTTP/0"},
         {"HTTP/1.1 99 OK\r\n\r\n", "status"},
         {"HTTP/1.1 2000 OK\r\n\r\n", ""},
         {"HTTP/1.1 abc OK\r\n\r\n", ""},
-        {std::string("\x16\x03\x01\x02\x00\x01", 6), "Expected HTTP/ at \"\\x16\\x03"},
+        {std::string("\x16\x03\x01\x02\x00\x01", 6), "at \"\\x16\\x03"},
     };
     for (const auto& [text, why] : refused) {
         const auto got = read(text);
@@ -313,13 +313,15 @@ std::string mutated(std::string text, std::mt19937& random) {
     using namespace std::string_view_literals;
     constexpr auto spice = "\r\n\t :;,0123456789abcdefHTP/.\0\x7f\xff"sv;
     for (auto left = random() % 4 + 1; left > 0 && !text.empty(); --left) {
+        const std::size_t from = random() % text.size();
+        const std::size_t length = random() % 16;
         const std::size_t at = random() % text.size();
         const char letter = spice[random() % spice.size()];
         switch (random() % 4) {
             case 0: text[at] = letter; break;
             case 1: text.insert(at, 1, letter); break;
             case 2: text.erase(at, random() % 8 + 1); break;
-            default: text.insert(at, text.substr(random() % text.size(), random() % 16)); break;
+            default: text.insert(at, text.substr(from, length)); break;
         }
     }
     return text;

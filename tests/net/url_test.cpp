@@ -2,9 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
+#include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace {
 
@@ -174,6 +178,43 @@ TEST_CASE("url: a Location that leads nowhere sane is refused") {
     for (const char* location : {"ftp://h/", "javascript:alert(1)", "http:g", "//", "http://",
                                  "/x\r\nSet-Cookie: y", "a b", "http://me:pw@h/", "//h:99999/"})
         CHECK_THROWS_AS(static_cast<void>(base.resolve(location)), std::invalid_argument);
+}
+
+/// A text made of the pieces that URLs are decided by.
+std::string random_text(std::mt19937& random) {
+    using namespace std::string_view_literals;
+    constexpr std::array pieces{"http"sv, "https"sv, "://"sv,  "//"sv, "/"sv,   ":"sv,  "@"sv,
+                                "?"sv,    "#"sv,     "["sv,    "]"sv,  ".."sv,  "."sv,  "%"sv,
+                                "%20"sv,  "::1"sv,   "80"sv,   "a"sv,  "127"sv, "0x"sv, "\\"sv,
+                                "\r\n"sv, " "sv,     "\xc3"sv, "\0"sv, "e.g"sv, "-"sv,  "_"sv};
+    std::string text = random() % 2 != 0 ? "http://h" : "";
+    for (auto left = random() % 8; left > 0; --left) text += pieces[random() % pieces.size()];
+    return text;
+}
+
+TEST_CASE("url: of 20,000 random texts each is refused or safe to send, and reads back the same") {
+    std::mt19937 random(3986);
+    const auto base = url::parse("http://base/x/y?z");
+    const auto is_safe = [](char letter) { return letter > ' ' && letter < 0x7f; };
+    int read = 0;
+    for (int round = 0; round < 20'000; ++round) {
+        const std::string text = random_text(random);
+        for (const bool relative : {false, true}) {
+            try {
+                const auto got = relative ? base.resolve(text) : url::parse(text);
+                ++read;
+                CHECK(std::ranges::all_of(got.to_string(), is_safe));
+                CHECK(got.target().starts_with('/'));
+                CHECK_FALSE(got.host().empty());
+                CHECK(url::parse(got.to_string()) == got);
+                CHECK(got.resolve("") == got);
+            } catch (const std::invalid_argument& refused) {
+                CHECK(std::string_view(refused.what()).starts_with("bad URL "));
+            }
+        }
+    }
+    CHECK(read > 1000);
+    CHECK(read < 39'000);
 }
 
 }  // namespace
