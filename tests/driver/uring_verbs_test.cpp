@@ -1,16 +1,21 @@
 // Single operations: what is retried unseen, what a cancellation may and may not do.
 #include "uring_support.hpp"
 
+#include "driver/uring/abi.hpp"
+
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <deque>
 #include <random>
 
 #include <doctest/doctest.h>
+#include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 using namespace uring_test;
@@ -149,6 +154,86 @@ TEST_CASE("uring: MSG_DONTWAIT is answered, not waited for" * doctest::skip(left
         CHECK(turn_until(driver, [&] { return receiving.ended(); }));
         CHECK(receiving.result() == -EAGAIN);
     }
+}
+
+TEST_CASE("uring: a socket the kernel will not wait for is waited for all the same" *
+          doctest::skip(left_out())) {
+    uring_seam seam;
+    seam.entry = [](io_uring_sqe& entry) noexcept {
+        if (entry.opcode == IORING_OP_RECV || entry.opcode == IORING_OP_SEND)
+            entry.msg_flags |= MSG_DONTWAIT;
+    };
+    uring_driver driver(driver_options{}, seam);
+    const pair sockets;
+    std::string bytes(1 << 20, 'x');
+    std::size_t sent = 0;
+    std::size_t received = 0;
+    std::string into(1 << 16, ' ');
+    auto sending = transmit(sockets.near.get(), bytes);
+    auto receiving = receive(sockets.far.get(), into.data(), 1 << 16);
+    driver.submit(receiving);
+    driver.poll(lariat::no_wait);
+    driver.submit(sending);
+    CHECK(turn_until(driver, [&] {
+        for (recorded* each : {&sending, &receiving}) {
+            if (!each->ended()) continue;
+            CHECK(each->result() > 0);
+            std::size_t& count = each == &sending ? sent : received;
+            count += static_cast<std::size_t>(std::max(each->result(), 0));
+            each->seen.clear();
+            if (each == &sending) {
+                each->address = bytes.data() + sent;
+                each->length = static_cast<std::uint32_t>(bytes.size() - sent);
+            }
+            if (count < bytes.size()) driver.submit(*each);
+        }
+        return received == bytes.size();
+    }));
+    CHECK(sent == bytes.size());
+}
+
+TEST_CASE("uring: a kernel that does not know how to write without a signal writes anyway" *
+          doctest::skip(left_out())) {
+    uring_seam seam;
+    seam.entry = [](io_uring_sqe& entry) noexcept {
+        if (entry.opcode == IORING_OP_WRITE && entry.rw_flags != 0) entry.rw_flags = 1 << 30;
+    };
+    uring_driver driver(driver_options{}, seam);
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    const unique_fd out(ends[0]);
+    const unique_fd in(ends[1]);
+    std::string word = "word";
+    std::deque<recorded> writes;
+    for (int n = 0; n < 3; ++n) {
+        writes.emplace_back(op_code::write, in.get());
+        writes.back().address = word.data();
+        writes.back().length = 4;
+        driver.submit(writes.back());
+    }
+    CHECK(turn_until(driver, [&] { return driver.stats().in_flight == 0; }));
+    for (const recorded& each : writes) CHECK(each.result() == 4);
+}
+
+TEST_CASE("uring: a pipe nobody reads is an error and, where the kernel can, no signal" *
+          doctest::skip(left_out())) {
+    const pipe_signal_watch watch;
+    uring_driver driver(driver_options{});
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    unique_fd(ends[0]).reset();
+    const unique_fd in(ends[1]);
+    std::string word = "word";
+    recorded writing(op_code::write, in.get());
+    writing.address = word.data();
+    writing.length = 4;
+    driver.submit(writing);
+    CHECK(turn_until(driver, [&] { return writing.ended(); }));
+    CHECK(writing.result() == -EPIPE);
+    iovec part{word.data(), 4};
+    const bool can = ::pwritev2(in.get(), &part, 1, -1, lariat::detail::abi::write_no_signal) < 0 &&
+                     errno == EPIPE;  // RWF_NOSIGNAL
+    CHECK(pipe_signals == (can ? 0 : 1));
 }
 
 TEST_CASE("uring: a full unix listener refuses a non-blocking caller and does not spin" *

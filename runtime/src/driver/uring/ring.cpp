@@ -219,6 +219,11 @@ bool ring::take_completion(std::uint32_t tail, completion& out) noexcept {
     return true;
 }
 
+void ring::show_entries(std::uint32_t count) noexcept {
+    for (std::uint32_t at = sq_next_ - count; at != sq_next_; ++at)
+        seam_.entry(sqes_[at & sq_mask_]);
+}
+
 int ring::enter(std::uint32_t to_submit, std::uint32_t min_complete, bool events,
                 time_point until) noexcept {
     std::uint32_t flags = enter_flags_ | (events ? event_flags_ : 0);
@@ -232,6 +237,8 @@ int ring::enter(std::uint32_t to_submit, std::uint32_t min_complete, bool events
                                                : std::max(until - clock::now(), duration::zero()));
         argument.ts = reinterpret_cast<std::uintptr_t>(&deadline);
     }
+    if (seam_.entry != nullptr) [[unlikely]]
+        show_entries(to_submit);
     std::atomic_ref(*sq_tail_).store(sq_next_, std::memory_order_release);
     ++enters_;
     const int code = seam_.enter(seam_.enter_context, enter_fd_, to_submit, min_complete, flags,

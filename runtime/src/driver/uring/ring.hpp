@@ -27,6 +27,9 @@ int system_enter(void* context, int fd, std::uint32_t to_submit, std::uint32_t m
 struct uring_seam {
     enter_hook enter = system_enter;
     void* enter_context = nullptr;
+    /// Sees each entry before the kernel does (again if that refused it) and may change what it
+    /// asks.
+    void (*entry)(io_uring_sqe&) noexcept = nullptr;
     std::uint64_t drop_more_seed = 0;  ///< not 0: multishot ops end at random (early_end.hpp)
 
     uring_seam() {}
@@ -101,6 +104,7 @@ class ring {
     void map_queues() noexcept;
     void probe_operations(std::uint32_t allowed);
     void probe_enter(std::uint32_t allowed) noexcept;
+    void show_entries(std::uint32_t count) noexcept;
     int enter(std::uint32_t to_submit, std::uint32_t min_complete, bool events,
               time_point until) noexcept;
 
