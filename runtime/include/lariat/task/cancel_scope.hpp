@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/base/clock.hpp>
+#include <lariat/task/held_awaiter.hpp>
 #include <lariat/task/promise.hpp>
 #include <lariat/task/scope.hpp>
 
@@ -38,8 +39,8 @@ class LARIAT_EXPORT cancel_scope : private scope_core, private timer {
 
     /// Awaits it inside this scope.
     ///
-    /// Returns true when it ended by itself, false when this scope cut it (for work with a result: an
-    /// optional) · Errors: its own · Cancel: one from outside passes through as `cancelled`.
+    /// Returns true when it ended by itself, false when this scope cut it (for work with a result:
+    /// an optional) · Errors: its own · Cancel: one from outside passes through as `cancelled`.
     template <class Awaitable>
     auto run(Awaitable&& awaitable);
 
@@ -64,18 +65,13 @@ class LARIAT_EXPORT cancel_scope : private scope_core, private timer {
 /// Runs an awaitable inside a scope of the awaiting party: no party, no frame of its own.
 template <class Awaitable>
 class scoped_awaiter : public awaiter_base {
-    using inner_awaiter = decltype(as_awaiter(std::declval<Awaitable>()));
-    struct inner_holder {  // built in place: an awaiter need not be movable
-        explicit inner_holder(Awaitable& a) : awaiter(as_awaiter(std::forward<Awaitable>(a))) {}
-        inner_awaiter awaiter;
-    };
-
  public:
-    using value = decltype(std::declval<std::remove_reference_t<inner_awaiter>&>().await_resume());
+    using inner_type = typename detail::held_awaiter<Awaitable>::type;
+    using value = typename detail::held_awaiter<Awaitable>::value;
 
-    explicit scoped_awaiter(Awaitable&& awaitable) : awaitable_(std::forward<Awaitable>(awaitable)) {}
+    explicit scoped_awaiter(Awaitable&& awaitable) : inner_(std::forward<Awaitable>(awaitable)) {}
     /// Pre: not awaited yet.
-    scoped_awaiter(scoped_awaiter&& other) : awaitable_(std::forward<Awaitable>(other.awaitable_)) {}
+    scoped_awaiter(scoped_awaiter&& other) : inner_(std::move(other.inner_)) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 
@@ -85,26 +81,16 @@ class scoped_awaiter : public awaiter_base {
         party& p = *frame.promise().who;
         scope.begin(p);
         if (p.cancel_pending) [[unlikely]]
-            return frame;  // it does not start; await_resume finds no inner awaiter
-        inner_.emplace(awaitable_);
-        using suspended = decltype(inner_->awaiter.await_suspend(frame));
-        if constexpr (std::is_void_v<suspended>) {
-            inner_->awaiter.await_suspend(frame);
-            return std::noop_coroutine();
-        } else if constexpr (std::is_same_v<suspended, bool>) {
-            if (inner_->awaiter.await_suspend(frame)) return std::noop_coroutine();
-            return frame;
-        } else {
-            return inner_->awaiter.await_suspend(frame);
-        }
+            return frame;  // it does not start
+        return inner_.suspend(frame);
     }
     /// The value, or nothing if `scope` cut it. `put` stores the value before the scope is left.
     template <class Put>
     bool end(cancel_scope& scope, Put&& put) {
-        bool cut = !inner_.has_value();
+        bool cut = !inner_.begun() || inner_.known_cut();
         if (!cut) {
             try {
-                put(inner_->awaiter);
+                put(*inner_);
             } catch (const cancelled&) {
                 cut = true;
             } catch (...) {
@@ -122,12 +108,11 @@ class scoped_awaiter : public awaiter_base {
             cancel_scope& scope;
             ~leaver() { (void)scope.end(); }
         } const leave{scope};
-        return inner_->awaiter.await_resume();
+        return inner_->await_resume();
     }
 
  private:
-    Awaitable awaitable_;
-    std::optional<inner_holder> inner_;
+    detail::held_awaiter<Awaitable> inner_;
 };
 
 namespace detail {
@@ -150,7 +135,8 @@ class [[nodiscard("it does nothing until it is awaited")]] run_awaiter
         if constexpr (std::is_void_v<value>) {
             return this->end(*scope_, [](auto& inner) { inner.await_resume(); });
         } else {
-            static_assert(!std::is_reference_v<value>, "run() gives no references; return a pointer");
+            static_assert(!std::is_reference_v<value>,
+                          "run() gives no references; return a pointer");
             std::optional<value> kept;
             this->end(*scope_, [&](auto& inner) { kept.emplace(inner.await_resume()); });
             return kept;

@@ -42,7 +42,7 @@ class LARIAT_EXPORT party_ref {
 };
 
 /// Waits until a party has finished.
-class LARIAT_EXPORT join_awaiter : public wait_point {
+class LARIAT_EXPORT join_awaiter : public wait_point, public single_step {
  public:
     explicit join_awaiter(party& target) noexcept : wait_point(kind_of_wait), target_(&target) {}
 

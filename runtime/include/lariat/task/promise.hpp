@@ -20,6 +20,10 @@ struct awaiter_base {};
 /// An awaiter that may be awaited inside a cancelled scope.
 struct ignores_cancellation {};
 
+/// A wait_point of which nothing is left to do once it was cut: its `cut` undid everything, and all
+/// that await_resume would do is throw. A timeout then spares itself the exception.
+struct single_step {};
+
 template <class Awaitable>
 concept has_co_await_operator = requires(Awaitable&& a) {
     std::forward<Awaitable>(a).operator co_await();

@@ -5,7 +5,7 @@
 
 namespace lariat {
 
-class LARIAT_EXPORT sleep_awaiter : public wait_point, private timer {
+class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, private timer {
  public:
     explicit sleep_awaiter(time_point until) noexcept
         : wait_point(kind_of_wait), timer(&due), until_(until) {}

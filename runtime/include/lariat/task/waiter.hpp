@@ -19,6 +19,8 @@ struct wait_kind {
     /// Ends the wait because its scope was cancelled: takes the waiter out and wakes it with `cut`, or
     /// asks whoever completes it to hurry. Called at most once a wait, never after its wake.
     void (*cut)(waiter&) noexcept;
+    /// For a party's joiner: called when that party has finished, instead of waking who waits.
+    void (*joined)(waiter&) noexcept = nullptr;
 };
 
 enum class wake_reason : std::uint8_t { done, cut };

@@ -1,0 +1,51 @@
+#include <lariat/task/as_completed.hpp>
+
+#include <utility>
+
+namespace lariat::detail {
+
+const wait_kind completion_line::kind_of_item{
+    "nothing: it is never parked", [](waiter&) noexcept {}, &completion_line::item_ended};
+
+void completion_line::add(item& which, party& p) noexcept {
+    which.line = this;
+    which.running = &p;
+    p.joiner = &which;
+    ++left;
+}
+
+void completion_line::abandon(item& which) noexcept {
+    which.unlink();
+    party* const p = std::exchange(which.running, nullptr);
+    if (p == nullptr) return;
+    p->joiner = nullptr;
+    p->cancel();
+}
+
+void completion_line::item_ended(waiter& which) noexcept {
+    auto& ended_item = static_cast<item&>(which);
+    completion_line& line = *ended_item.line;
+    ended_item.running = nullptr;
+    line.ended.push_back(ended_item);
+    if (line.consumer != nullptr) std::exchange(line.consumer, nullptr)->wake();
+}
+
+const wait_kind completion_wait::kind_of_wait{"the next of several tasks to end",
+                                              &completion_wait::leave};
+
+void completion_wait::leave(waiter& w) noexcept {
+    auto& self = static_cast<completion_wait&>(w);
+    self.line_->consumer = nullptr;
+    self.line_->busy = false;
+    self.wake(wake_reason::cut);
+}
+
+completion_line::item* completion_wait::take() {
+    throw_if_cut();
+    line_->busy = false;
+    if (line_->ended.empty()) return nullptr;
+    --line_->left;
+    return &line_->ended.pop_front();
+}
+
+}  // namespace lariat::detail
