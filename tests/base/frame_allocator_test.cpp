@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -185,26 +186,64 @@ TEST_CASE("frame_allocator: a failing large allocation throws and counts nothing
     CHECK(live_frames() == before);
 }
 
-TEST_CASE("frame_allocator: a forked child allocates, alone or with threads of its own") {
-    filled_frames frames;
-    frames.add(64);
-    std::thread other([] { filled_frames().add(64); });
+/// Whether a forked child that does `body` ends well. A child that hangs is ended by its alarm.
+template <class Body>
+bool child_ends_well(Body body) {
     const pid_t child = ::fork();
     if (child == 0) {
-        std::vector<std::thread> threads;
+        ::alarm(20);
+        ::_exit(body() ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    return status == 0;
+}
+
+TEST_CASE("frame_allocator: in a forked child the parent's other threads are gone, new ones work") {
+    std::atomic<int> step{0};
+    std::thread other([&] {
+        filled_frames frames;
+        frames.add(64);
+        step.store(1);
+        step.notify_one();
+        step.wait(1);
+    });
+    step.wait(0);
+    const std::size_t before = live_frames();
+    CHECK(child_ends_well([before] {
+        bool counted = live_frames() == before;
         // ThreadSanitizer ends a forked child that starts a thread.
         const int wanted = sanitizer == instrument::thread ? 0 : 4;
+        std::vector<std::thread> threads;  // these get the stacks of the threads that are gone
         for (int i = 0; i < wanted; ++i) threads.emplace_back([] { filled_frames().add(64); });
         for (std::thread& thread : threads) thread.join();
         void* mine = allocate_frame(64);
-        const bool counted = live_frames() >= 2;
+        counted = counted && live_frames() == before + 1;
         deallocate_frame(mine, 64);
-        ::_exit(counted ? 0 : 1);
-    }
+        return counted;
+    }));
+    step.store(2);
+    step.notify_one();
     other.join();
-    int status = -1;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
+}
+
+TEST_CASE("frame_allocator: a fork while other threads allocate leaves no lock behind") {
+    std::atomic<bool> stop{false};
+    std::thread busy([&] {
+        fail_frame_after(static_cast<std::size_t>(-1));  // so each call takes the slow, locked path
+        while (!stop.load()) deallocate_frame(allocate_frame(64), 64);
+        fail_frame_after(0);
+    });
+    for (int i = 0; i < 20; ++i) {
+        CHECK(child_ends_well([] {
+            std::vector<void*> frames;
+            for (int k = 0; k < 1000; ++k) frames.push_back(allocate_frame(64));
+            for (void* frame : frames) deallocate_frame(frame, 64);
+            return true;
+        }));
+    }
+    stop.store(true);
+    busy.join();
 }
 
 TEST_CASE("frame_allocator: a frame given back is the next one of its size class") {
@@ -231,4 +270,32 @@ TEST_CASE("frame_allocator: memory one thread frees serves another that allocate
     }
     CHECK(seen.size() < 1000);  // of 20,000 allocated
 }
+
+TEST_CASE("frame_allocator: what a thread kept serves the next one when it has ended") {
+    if (sanitizer == instrument::address) return;
+    std::set<void*> seen;
+    for (int round = 0; round < 200; ++round) {
+        std::thread([&] {
+            std::vector<void*> frames;
+            for (int i = 0; i < 40; ++i) frames.push_back(allocate_frame(992));
+            seen.insert(frames.begin(), frames.end());
+            for (void* frame : frames) deallocate_frame(frame, 992);
+        }).join();
+    }
+    CHECK(seen.size() < 100);  // of 8,000 allocated
+}
+
+TEST_CASE("frame_allocator: threads that end leave the uncut rest of their chunk to the next") {
+    if (sanitizer == instrument::address) return;
+    std::vector<void*> frames;
+    std::set<std::uintptr_t> regions;  // of a chunk's size
+    for (int round = 0; round < 200; ++round)
+        std::thread([&] { frames.push_back(allocate_frame(976)); }).join();
+    for (void* frame : frames) {
+        regions.insert(reinterpret_cast<std::uintptr_t>(frame) / (64 * 1024));
+        deallocate_frame(frame, 976);
+    }
+    CHECK(regions.size() < 20);  // 200 KiB; a chunk for each thread that cuts one would be 50
+}
+
 }  // namespace

@@ -102,10 +102,7 @@ timer* timer_queue::due(key now) noexcept {
         timer& front = home.timers.front();
         const key at = key_of(front.deadline);
         const bool in_order = level == 0 || &front == &home.timers.back();
-        if (in_order && at <= now) {
-            current_ = at;
-            return &front;
-        }
+        if (in_order && at <= now) return &front;
         const key slot_start = at >> (level * digit_bits) << (level * digit_bits);
         if (level == 0 || now < slot_start) break;
         current_ = home.earliest < now ? home.earliest : now;
