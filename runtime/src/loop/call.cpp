@@ -38,7 +38,7 @@ void scheduled_call::run_call(runnable& self) noexcept {
         try {
             call.ended(call, end::call);
         } catch (...) {
-            call.home->unclaimed(*call.home, nullptr, std::current_exception());
+            call.home->report(*call.home, nullptr, std::current_exception(), true);
         }
     }
     call.drop_ref();

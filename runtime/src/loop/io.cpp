@@ -31,8 +31,21 @@ void io_object::detach() noexcept {
     home = nullptr;
 }
 
-void begin_orphan() noexcept { ++loop_state::current().orphans_; }
-void end_orphan() noexcept { --loop_state::current().orphans_; }
+namespace {
+loop_state& loop_of(const io_object& object) noexcept {
+    return static_cast<loop_state&>(*object.home);
+}
+}  // namespace
+
+bool io_object::submit(op& operation) const noexcept {
+    return loop_of(*this).driver_.submit(operation);
+}
+void io_object::cancel(op& operation) const noexcept { loop_of(*this).driver_.cancel(operation); }
+void io_object::give_back(std::uint32_t lent) const noexcept {
+    loop_of(*this).driver_.give_back(lent);
+}
+void io_object::hold_loop() const noexcept { ++loop_of(*this).orphans_; }
+void io_object::release_loop() const noexcept { --loop_of(*this).orphans_; }
 
 }  // namespace detail
 
@@ -84,8 +97,8 @@ op poll_op(int fd, std::uint32_t events) noexcept {
 
 }  // namespace
 
-readiness_awaiter::readiness_awaiter(int fd, std::uint32_t events) noexcept
-    : io_awaiter(poll_op(fd, events)) {}
+readiness_awaiter::readiness_awaiter(int descriptor, std::uint32_t events) noexcept
+    : io_awaiter(poll_op(descriptor, events)) {}
 
 void readiness_awaiter::await_resume() const {
     const std::int32_t got = finish();

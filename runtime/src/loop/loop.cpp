@@ -27,7 +27,7 @@ loop_state::loop_state(loop& face, const run_options& chosen)
       root_(&loop_state::root_child_finished) {
     scheduler::root = &root_;
     scheduler::debug = chosen.debug || debug_asked();
-    scheduler::unclaimed = &loop_state::report_unclaimed;
+    scheduler::report = &loop_state::report_failure;
     if (driver_.sim() != nullptr) {
         scheduler::virtual_now = [](const scheduler& self) noexcept {
             return static_cast<const loop_state&>(self).driver_.now();
@@ -64,7 +64,7 @@ void loop_state::call_posted() {
         try {
             message.ended(message, posted::end::call);
         } catch (...) {
-            report_unclaimed(*this, nullptr, std::current_exception());
+            report_failure(*this, nullptr, std::current_exception(), true);
         }
     }
 }
@@ -93,7 +93,6 @@ void loop_state::shut_objects() noexcept {
     while (!objects_.empty()) {
         io_object& object = objects_.front();
         object.shut(object);
-        object.detach();
     }
     while (driver_.stats().in_flight != 0) driver_.poll(forever);
 }
@@ -116,7 +115,7 @@ void loop_state::root_child_finished(group_core&, party& p) noexcept {
     if (p.refs > 1) {
         p.unclaimed_error = true;  // a handle is held: it may still ask
     } else {
-        report_unclaimed(*p.home, &p, promise_base::of(p.leaf).failure);
+        report_failure(*p.home, &p, promise_base::of(p.leaf).failure, true);
     }
 }
 

@@ -53,8 +53,8 @@ struct loop_state : scheduler {
     void poll();
     void shut_objects() noexcept;
     static void root_child_finished(group_core& group, party& p) noexcept;
-    static void report_unclaimed(scheduler& self, const party* who,
-                                 const std::exception_ptr& error) noexcept;
+    static void report_failure(scheduler& self, const party* who, const std::exception_ptr& error,
+                               bool fatal) noexcept;
 };
 
 }  // namespace lariat::detail

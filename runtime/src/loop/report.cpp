@@ -18,8 +18,8 @@ void print_report(const failure_report& report) {
 
 }  // namespace
 
-void loop_state::report_unclaimed(scheduler& self, const party* who,
-                                  const std::exception_ptr& error) noexcept {
+void loop_state::report_failure(scheduler& self, const party* who,
+                                const std::exception_ptr& error, bool fatal) noexcept {
     auto& loop = static_cast<loop_state&>(self);
     failure_report report;
     report.error = error;
@@ -34,6 +34,7 @@ void loop_state::report_unclaimed(scheduler& self, const party* who,
     } else {
         print_report(report);
     }
+    if (!fatal) return;
     if (!loop.failed_) loop.failed_ = error;
     if (loop.main_ != nullptr) loop.main_->cancel();
 }

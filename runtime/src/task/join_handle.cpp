@@ -8,7 +8,7 @@ void party_ref::drop() noexcept {
     party& p = *std::exchange(party_, nullptr);
     if (p.unclaimed_error) {
         p.unclaimed_error = false;
-        p.home->unclaimed(*p.home, &p, promise_base::of(p.leaf).failure);
+        p.home->report(*p.home, &p, promise_base::of(p.leaf).failure, true);
     }
     p.drop_ref();
 }

@@ -69,7 +69,8 @@ party::~party() {
 void party::set_base(group_core& group) noexcept {
     base.parent_ = &group;
     base.owner_ = this;
-    base.effective_ = base.cancelled_ || group.effective_;
+    base.shields_ = group.shields_children;
+    base.effective_ = base.cancelled_ || (!base.shields_ && group.effective_);
     cancel_pending = base.effective_;
     inherit_locals(*this, this_scheduler->current);
 }

@@ -33,7 +33,7 @@ void scope_core::cancel() noexcept {
         group_core& group = *work;
         work = group.next_work;
         for (party& child : group.children) {
-            if (!child.base.effective_) spread(child, child.base, work);
+            if (!child.base.effective_ && !child.base.shields_) spread(child, child.base, work);
         }
     }
 }
@@ -71,6 +71,10 @@ void group_core::cancel_root() noexcept {
     if (cancelled_) return;
     cancelled_ = true;
     effective_ = true;
+    cancel_children();
+}
+
+void group_core::cancel_children() noexcept {
     for (party& child : children) child.cancel();
 }
 
@@ -91,7 +95,11 @@ void group_core::finish(party& p) noexcept {
     if (p.joiner != nullptr) {
         waiter& joiner = *p.joiner;
         p.joiner = nullptr;
-        joiner.wake();
+        if (joiner.kind->joined != nullptr) {
+            joiner.kind->joined(joiner);
+        } else {
+            joiner.wake();
+        }
     }
     p.drop_ref();
     if (pending == 0 && waiting != nullptr) {

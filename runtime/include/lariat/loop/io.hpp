@@ -21,7 +21,9 @@ LARIAT_EXPORT void give_back(std::uint32_t lent) noexcept;
 /// Something with operations in flight that may outlive the task that made it, a socket for instance.
 /// A loop that closes shuts every one of them and waits until their operations are done.
 ///
-/// States       idle -> attached (attach) -> idle (detach); `shut` is called once, when the loop closes
+/// States       free -> attached (attach) -> free (detach); `shut` is called once, by a closing loop, and
+///              detaches
+/// Threads      the loop's own
 struct LARIAT_EXPORT io_object : list_link {
     using action = void (*)(io_object&) noexcept;
 
@@ -32,13 +34,17 @@ struct LARIAT_EXPORT io_object : list_link {
     void detach() noexcept;
     [[nodiscard]] bool attached() const noexcept { return home != nullptr; }
 
+    /// The same calls on the driver of its own loop, which need not be running. Pre: attached.
+    [[nodiscard]] bool submit(op& operation) const noexcept;
+    void cancel(op& operation) const noexcept;
+    void give_back(std::uint32_t lent) const noexcept;
+    /// Between these two a run does not end: a close is under way.
+    void hold_loop() const noexcept;
+    void release_loop() const noexcept;
+
     action shut;
     scheduler* home = nullptr;
 };
-
-/// Counts what a run must not end without: closes under way. See loop's drain.
-LARIAT_EXPORT void begin_orphan() noexcept;
-LARIAT_EXPORT void end_orphan() noexcept;
 
 }  // namespace detail
 
@@ -76,7 +82,7 @@ class LARIAT_EXPORT io_awaiter : public wait_point, protected op {
 /// Waits until a descriptor of someone else's (a library's) can be read or written without blocking.
 class LARIAT_EXPORT readiness_awaiter : public io_awaiter {
  public:
-    readiness_awaiter(int fd, std::uint32_t events) noexcept;
+    readiness_awaiter(int descriptor, std::uint32_t events) noexcept;
     void await_resume() const;
 };
 

@@ -63,9 +63,9 @@ struct scheduler {
 
     /// Reads another clock than CLOCK_MONOTONIC; null where it is the real one.
     time_point (*virtual_now)(const scheduler&) noexcept = nullptr;
-    /// Where an exception goes that reaches no caller: the loop's report hook.
-    /// The party is null for a call that was asked for (call_soon, post).
-    void (*unclaimed)(scheduler&, const party*, const std::exception_ptr&) noexcept = nullptr;
+    /// The loop's report hook, for an exception that reaches no caller; a fatal one ends the run. The
+    /// party is null for a call that was asked for (call_soon, post).
+    void (*report)(scheduler&, const party*, const std::exception_ptr&, bool fatal) noexcept = nullptr;
 
     /// A fresh reading: a deadline computed from an old one would come early.
     [[nodiscard]] time_point now() const noexcept {

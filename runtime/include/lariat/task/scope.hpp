@@ -78,6 +78,8 @@ struct LARIAT_EXPORT group_core : scope_core {
     /// A root has no party of its own; it is entered for as long as the run lasts.
     void open_root() noexcept;
     void cancel_root() noexcept;
+    /// Cancels each child by itself: the way to reach those of a group that shields them.
+    void cancel_children() noexcept;
 
     using scope_core::enter;
     using scope_core::leave;
@@ -86,6 +88,7 @@ struct LARIAT_EXPORT group_core : scope_core {
     std::size_t pending = 0;
     child_action child_finished;
     struct waiter* waiting = nullptr;  ///< woken when `pending` falls to 0
+    bool shields_children = false;     ///< what cancels the owner does not reach the children
     group_core* next_work = nullptr;   ///< the worklist of a cancellation that spreads
 };
 

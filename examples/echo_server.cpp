@@ -1,0 +1,31 @@
+// An echo server: every client gets its bytes back. Ctrl-C stops it, giving open clients 5 s.
+//
+// run: echo_server [PORT]
+#include <lariat/lariat.hpp>
+#include <lariat/net/serve.hpp>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+using namespace std::chrono_literals;
+
+lariat::task<> echo(lariat::tcp_stream client) {
+    for (;;) {
+        lariat::lent_bytes chunk = co_await client.receive();
+        if (chunk.empty()) break;  // the peer has finished
+        co_await client.write_all(chunk);
+    }
+}
+
+lariat::task<> main_task(int port) {
+    auto listener = lariat::tcp_listener::bind(lariat::endpoint("127.0.0.1", port));
+    std::printf("listening on %s\n", listener.local_endpoint().to_string().c_str());
+    lariat::serve_options options;
+    options.drain = 5s;
+    options.stop_on = lariat::signals(SIGINT, SIGTERM);
+    co_await lariat::serve(listener, echo, options);
+}
+
+int main(int argc, char** argv) { lariat::run(main_task(argc > 1 ? std::atoi(argv[1]) : 8080)); }

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <lariat/net/address.hpp>
+#include <lariat/net/tcp_stream.hpp>
+
+#include <cstdint>
+#include <utility>
+
+namespace lariat {
+
+namespace detail {
+struct listener_state;
+}
+
+struct listen_options {
+    int backlog = 4096;             ///< connections the kernel completes ahead of accept (listen(2))
+    bool reuse_address = true;      ///< binds though old connections linger (SO_REUSEADDR)
+    bool reuse_port = false;        ///< several listeners share the port (SO_REUSEPORT)
+    bool no_delay = true;           ///< accepted streams start without Nagle's delay
+
+    listen_options() {}  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+};
+
+/// Waits for a connection. Being cut, it has taken none.
+class LARIAT_EXPORT accept_awaiter : public wait_point {
+ public:
+    explicit accept_awaiter(detail::listener_state* listener) noexcept
+        : wait_point(kind_of_wait), listener_(listener) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        party& p = *frame.promise().who;
+        if (!must_wait()) return pass(p, frame);
+        park(p, frame);
+        return true;
+    }
+    tcp_stream await_resume() { return finish_nothrow().value("accepting"); }
+    result<tcp_stream> finish_nothrow();
+
+ private:
+    [[nodiscard]] bool must_wait() noexcept;
+    static void leave(waiter& w) noexcept;
+    static const wait_kind kind_of_wait;
+
+    detail::listener_state* listener_;
+};
+
+/// A socket that accepts TCP connections.
+///
+/// Order        connections come in the kernel's order; tasks that accept at once are served in FIFO
+/// Threads      the loop it was first used on
+/// Lifetime     a handle: move-only; its end closes the socket and the connections nobody took
+/// Limits       out of descriptors or memory it pauses, says so once on stderr, tries again every
+///              100 ms and goes on by itself; accept() just waits
+class LARIAT_EXPORT tcp_listener {
+ public:
+    tcp_listener() noexcept = default;
+    tcp_listener(tcp_listener&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+    tcp_listener& operator=(tcp_listener&& other) noexcept {
+        std::swap(state_, other.state_);
+        return *this;
+    }
+    ~tcp_listener() {
+        if (state_ != nullptr) release();
+    }
+
+    /// Binds and listens; port 0 lets the system choose: see local_endpoint() · Errors:
+    /// std::system_error with the endpoint.
+    [[nodiscard]] static tcp_listener bind(const endpoint& where,
+                                           const listen_options& options = listen_options());
+    /// Takes over a listening socket, for instance one inherited.
+    [[nodiscard]] static tcp_listener adopt(int descriptor);
+
+    /// Suspends until there is a connection · Errors: std::system_error; closed_error · Cancel: none is
+    /// taken.
+    [[nodiscard]] accept_awaiter accept() noexcept { return accept_awaiter(state_); }
+    /// Stops taking connections from the kernel until the next accept(); those taken already stay.
+    void pause() noexcept;
+
+    [[nodiscard]] endpoint local_endpoint() const;
+    /// Closes at once; tasks that accept get closed_error.
+    void close() noexcept;
+
+ private:
+    explicit tcp_listener(detail::listener_state* state) noexcept : state_(state) {}
+    void release() noexcept;
+
+    detail::listener_state* state_ = nullptr;
+};
+
+}  // namespace lariat

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <lariat/base/result.hpp>
+#include <lariat/net/address.hpp>
+#include <lariat/net/buffer.hpp>
+#include <lariat/net/lent_bytes.hpp>
+#include <lariat/net/stream_verbs.hpp>
+#include <lariat/net/verb.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace lariat {
+
+/// A TCP connection.
+///
+/// Order        bytes go and come in order; one task reads and one writes at a time (asserted)
+/// Threads      the loop it was first used on
+/// Lifetime     a handle: move-only; its end closes the connection, whatever is in flight. After close
+///              every verb reports closed_error
+/// Allocation   one record a connection; none for a read or a write
+class LARIAT_EXPORT tcp_stream {
+ public:
+    /// Empty: every verb reports closed_error.
+    tcp_stream() noexcept = default;
+    /// Takes over a connected stream socket, for instance one inherited.
+    explicit tcp_stream(int descriptor);
+    tcp_stream(tcp_stream&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+    tcp_stream& operator=(tcp_stream&& other) noexcept {
+        std::swap(state_, other.state_);
+        return *this;
+    }
+    ~tcp_stream() {
+        if (state_ != nullptr) release();
+    }
+
+    /// Suspends until connected · Errors: std::system_error with the address · Cancel: no connection is
+    /// left.
+    [[nodiscard]] static verb<tcp_stream> connect(endpoint to);
+    /// Suspends until bytes are there · Returns how many were put into `room`, 0 at the end of the stream
+    /// · Errors: std::system_error, after the bytes that came before it; closed_error · Cancel: no byte is
+    /// taken. Pre: room for at least one byte.
+    [[nodiscard]] read_awaiter read_some(mutable_bytes room) noexcept;
+    /// The same without a copy: the bytes where the kernel put them, any number; none at the end.
+    [[nodiscard]] receive_awaiter receive() noexcept;
+
+    /// Suspends until the kernel has taken some · Returns how many · Cancel: none was taken.
+    [[nodiscard]] write_some_awaiter write_some(bytes data) noexcept;
+    /// Suspends until the kernel has taken all · Errors: std::system_error; broken_error after a write
+    /// that was cut short · Cancel: if part of it had gone the stream is broken: close it.
+    [[nodiscard]] write_awaiter write_all(bytes data) noexcept;
+    /// The same for several stretches, sent in order as if they were one, without joining them.
+    [[nodiscard]] gather_write_awaiter write_all(std::span<const bytes> parts);
+
+    /// Tells the peer that nothing more will come; receiving goes on.
+    void shutdown();
+    /// Closes at once for everybody; awaiting it waits until the descriptor is gone. Never fails.
+    close_awaiter close() noexcept;
+
+    /// Errors, for the four: std::system_error; closed_error.
+    [[nodiscard]] endpoint local_endpoint() const;
+    [[nodiscard]] endpoint remote_endpoint() const;
+    /// Nagle's delay of small segments; off from the start (tcp(7), TCP_NODELAY).
+    void set_no_delay(bool on);
+    /// Probes an idle peer (SO_KEEPALIVE); off from the start.
+    void set_keep_alive(bool on);
+
+ private:
+    void release() noexcept;
+    /// Errors: closed_error.
+    [[nodiscard]] int open_descriptor(const char* what) const;
+
+    detail::stream_state* state_ = nullptr;
+};
+
+}  // namespace lariat

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <lariat/base/result.hpp>
+#include <lariat/task/task.hpp>
+
+#include <string>
+#include <utility>
+
+namespace lariat {
+
+/// A verb of several steps: awaited, it gives the value or throws; through nothrow(), a result.
+template <class T>
+class [[nodiscard("it does nothing until it is awaited: co_await it")]] verb : public awaiter_base {
+ public:
+    /// `what` stands before the reason in an exception's text: "connecting to 127.0.0.1:80".
+    verb(task<result<T>> steps, std::string what) noexcept
+        : inner_(std::move(steps)), what_(std::move(what)) {}
+
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        return inner_.await_suspend(frame);
+    }
+    T await_resume() {
+        result<T> ended = inner_.await_resume();
+        return std::move(ended).value(what_.c_str());
+    }
+    /// For nothrow().
+    result<T> finish_nothrow() { return inner_.await_resume(); }
+
+ private:
+    typename task<result<T>>::awaiter inner_;
+    std::string what_;
+};
+
+}  // namespace lariat

@@ -1,0 +1,177 @@
+#include "listener_state.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include <unistd.h>
+
+namespace lariat::detail {
+
+namespace {
+
+constexpr std::chrono::milliseconds rest_time(100);
+
+/// A listener that nobody accepts from leaves the rest to the kernel's backlog.
+constexpr std::size_t taken_ahead = 16;
+
+/// What ends an accept but not the listener: the machine is short of something (accept(2)).
+bool is_shortage(std::int32_t failed) noexcept {
+    return failed == -EMFILE || failed == -ENFILE || failed == -ENOBUFS || failed == -ENOMEM;
+}
+
+/// What became of one connection, not of the listener (accept(2), "Error handling").
+bool is_lost_connection(std::int32_t failed) noexcept {
+    switch (-failed) {
+        case ECONNABORTED:
+        case EPROTO:
+        case EPERM:
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case EOPNOTSUPP:
+        case ENETUNREACH:
+        case EINTR:
+        case EAGAIN: return true;
+        default: return false;
+    }
+}
+
+}  // namespace
+
+listener_state::listener_state(int descriptor) noexcept
+    : io_object(&listener_state::loop_closes), timer(&listener_state::rested) {
+    op::code = op_code::accept;
+    op::multishot = true;
+    op::fd = descriptor;
+    op::complete = &listener_state::accepted;
+}
+
+listener_state::~listener_state() {
+    for (const int descriptor : taken) ::close(descriptor);
+}
+
+void listener_state::arm() noexcept {
+    attach();
+    while (!armed && !resting && failure == 0 && !closing && promised == taken.size()) {
+        armed = true;
+        if (!submit(*this)) return;
+        take_in(*this);
+    }
+}
+
+int listener_state::take() noexcept {
+    --promised;
+    const int descriptor = taken.front();
+    taken.pop_front();
+    return descriptor;
+}
+
+void listener_state::pause() noexcept {
+    if (armed) cancel(*this);
+}
+
+void listener_state::accepted(op& done) noexcept {
+    auto& self = static_cast<listener_state&>(done);
+    self.take_in(done);
+    if (self.closing) {
+        if (!self.armed) self.close_descriptor();
+        return;
+    }
+    while (self.promised < self.taken.size() && self.acceptors.wake_one()) ++self.promised;
+    if (self.failure != 0) self.acceptors.wake_all();
+    if (!self.acceptors.empty()) {
+        self.arm();
+    } else if (self.armed && self.taken.size() >= taken_ahead) {
+        self.cancel(self);
+    }
+}
+
+void listener_state::take_in(const op& done) noexcept {
+    armed = done.more;
+    if (done.result >= 0) {
+        said_short = false;
+        keep(done.result);
+    } else if (is_shortage(done.result)) {
+        rest(done.result);
+    } else if (done.result != -ECANCELED && !is_lost_connection(done.result)) {
+        failure = done.result;
+    }
+}
+
+void listener_state::keep(int descriptor) noexcept {
+    if (closing) {
+        ::close(descriptor);
+        return;
+    }
+    try {
+        taken.push_back(descriptor);
+    } catch (const std::bad_alloc&) {
+        ::close(descriptor);
+        rest(-ENOMEM);
+    }
+}
+
+void listener_state::rest(std::int32_t cause) noexcept {
+    if (!std::exchange(said_short, true)) {
+        std::fprintf(stderr, "lariat: accepting pauses: %s; it goes on by itself when it can\n",
+                     std::strerror(-cause));
+    }
+    if (closing || resting) return;
+    resting = true;
+    home->timers.arm(*this, saturating_add(home->now(), rest_time));
+}
+
+void listener_state::rested(timer& due) noexcept {
+    auto& self = static_cast<listener_state&>(due);
+    self.resting = false;
+    if (!self.acceptors.empty()) self.arm();
+}
+
+void listener_state::close() noexcept {
+    if (closing) return;
+    closing = true;
+    acceptors.wake_all();
+    if (!attached()) {
+        ::close(op::fd);
+        return;
+    }
+    if (resting) home->timers.disarm(*this);
+    resting = false;
+    hold_loop();
+    ++refs;
+    if (armed) {
+        cancel(*this);
+    } else {
+        close_descriptor();
+    }
+}
+
+void listener_state::close_descriptor() noexcept {
+    op::code = op_code::close;
+    op::multishot = false;
+    op::complete = &listener_state::closed;
+    if (submit(*this)) finish_close();
+}
+
+void listener_state::closed(op& done) noexcept {
+    static_cast<listener_state&>(done).finish_close();
+}
+
+void listener_state::finish_close() noexcept {
+    release_loop();
+    detach();
+    drop_ref();
+}
+
+void listener_state::loop_closes(io_object& self) noexcept {
+    static_cast<list_link&>(self).unlink();
+    static_cast<listener_state&>(self).close();
+}
+
+}  // namespace lariat::detail

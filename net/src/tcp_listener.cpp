@@ -1,0 +1,74 @@
+#include <lariat/net/tcp_listener.hpp>
+
+#include "listener_state.hpp"
+#include "sockaddr.hpp"
+#include "socket_call.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace lariat {
+
+const wait_kind accept_awaiter::kind_of_wait{"a connection to accept", &accept_awaiter::leave};
+
+bool accept_awaiter::must_wait() noexcept {
+    if (listener_ == nullptr || listener_->closing) return false;
+    if (listener_->promised == listener_->taken.size()) {
+        listener_->arm();
+        if (listener_->failure != 0) return false;
+        if (listener_->promised == listener_->taken.size()) {
+            listener_->acceptors.add(*this);
+            return true;
+        }
+    }
+    ++listener_->promised;
+    return false;
+}
+
+result<tcp_stream> accept_awaiter::finish_nothrow() {
+    throw_if_cut();
+    if (listener_ == nullptr || listener_->closing) return make_error_code(errc::closed);
+    if (listener_->promised == 0) return system_code(listener_->failure);
+    return tcp_stream(listener_->take());
+}
+
+void accept_awaiter::leave(waiter& w) noexcept { wait_queue::leave(w); }
+
+tcp_listener tcp_listener::bind(const endpoint& where, const listen_options& options) {
+    unique_fd socket = detail::open_tcp(where);
+    const int fd = socket.get();
+    if (options.reuse_address) detail::set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true, "SO_REUSEADDR");
+    if (options.reuse_port) detail::set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true, "SO_REUSEPORT");
+    // Accepted sockets inherit it: one call here instead of one a connection.
+    if (options.no_delay) detail::set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true, "TCP_NODELAY");
+    const detail::socket_address address = detail::to_sockaddr(where);
+    if (::bind(fd, address.get(), address.length) != 0)
+        detail::throw_errno("binding " + where.to_string());
+    if (::listen(fd, options.backlog) != 0) detail::throw_errno("listening on " + where.to_string());
+    return adopt(socket.release());
+}
+
+tcp_listener tcp_listener::adopt(int descriptor) {
+    return tcp_listener(new detail::listener_state(descriptor));
+}
+
+void tcp_listener::pause() noexcept {
+    if (state_ != nullptr) state_->pause();
+}
+
+endpoint tcp_listener::local_endpoint() const {
+    if (state_ == nullptr || state_->closing) throw closed_error("the local endpoint");
+    return detail::local_endpoint_of(state_->op::fd);
+}
+
+void tcp_listener::close() noexcept {
+    if (state_ != nullptr) state_->close();
+}
+
+void tcp_listener::release() noexcept {
+    state_->close();
+    std::exchange(state_, nullptr)->drop_ref();
+}
+
+}  // namespace lariat

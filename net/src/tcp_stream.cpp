@@ -1,0 +1,101 @@
+#include <lariat/net/stream_state.hpp>
+#include <lariat/net/tcp_stream.hpp>
+
+#include "sockaddr.hpp"
+#include "socket_call.hpp"
+
+#include <string>
+#include <utility>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace lariat {
+
+namespace {
+
+/// Connects a socket to an address that lies in the awaiting frame.
+class connect_awaiter : public io_awaiter {
+ public:
+    connect_awaiter(int socket, const detail::socket_address& to) noexcept
+        : io_awaiter(asked(socket, to)) {}
+    [[nodiscard]] std::int32_t await_resume() const { return finish(); }
+
+ private:
+    static op asked(int socket, const detail::socket_address& to) noexcept {
+        op connecting;
+        connecting.code = op_code::connect;
+        connecting.fd = socket;
+        connecting.address = const_cast<sockaddr*>(to.get());
+        connecting.length = to.length;
+        return connecting;
+    }
+};
+
+task<result<tcp_stream>> connect_to(endpoint to) {
+    const detail::socket_address address = detail::to_sockaddr(to);
+    unique_fd socket = detail::open_tcp(to);
+    detail::set_flag(socket.get(), IPPROTO_TCP, TCP_NODELAY, true, "TCP_NODELAY");
+    const std::int32_t failed = co_await connect_awaiter(socket.get(), address);
+    if (failed < 0) co_return system_code(failed);
+    co_return tcp_stream(socket.release());
+}
+
+}  // namespace
+
+tcp_stream::tcp_stream(int descriptor) : state_(new detail::stream_state(descriptor)) {}
+
+void tcp_stream::release() noexcept {
+    state_->close();
+    std::exchange(state_, nullptr)->drop_ref();
+}
+
+verb<tcp_stream> tcp_stream::connect(endpoint to) {
+    return {connect_to(to), "connecting to " + to.to_string()};
+}
+
+read_awaiter tcp_stream::read_some(mutable_bytes room) noexcept {
+    detail::require(room.size() != 0, "read_some needs room for at least one byte");
+    return {state_, room};
+}
+
+receive_awaiter tcp_stream::receive() noexcept { return receive_awaiter(state_); }
+
+write_some_awaiter tcp_stream::write_some(bytes data) noexcept { return {state_, data}; }
+
+write_awaiter tcp_stream::write_all(bytes data) noexcept { return {state_, data}; }
+
+gather_write_awaiter tcp_stream::write_all(std::span<const bytes> parts) { return {state_, parts}; }
+
+close_awaiter tcp_stream::close() noexcept {
+    if (state_ != nullptr) state_->close();
+    return close_awaiter(state_);
+}
+
+int tcp_stream::open_descriptor(const char* what) const {
+    if (state_ == nullptr || state_->closing) throw closed_error(what);
+    return state_->op::fd;
+}
+
+void tcp_stream::shutdown() {
+    if (::shutdown(open_descriptor("shutdown"), SHUT_WR) != 0) detail::throw_errno("shutdown");
+}
+
+endpoint tcp_stream::local_endpoint() const {
+    return detail::local_endpoint_of(open_descriptor("the local endpoint"));
+}
+
+endpoint tcp_stream::remote_endpoint() const {
+    return detail::remote_endpoint_of(open_descriptor("the remote endpoint"));
+}
+
+void tcp_stream::set_no_delay(bool on) {
+    detail::set_flag(open_descriptor("TCP_NODELAY"), IPPROTO_TCP, TCP_NODELAY, on, "TCP_NODELAY");
+}
+
+void tcp_stream::set_keep_alive(bool on) {
+    detail::set_flag(open_descriptor("SO_KEEPALIVE"), SOL_SOCKET, SO_KEEPALIVE, on, "SO_KEEPALIVE");
+}
+
+}  // namespace lariat
