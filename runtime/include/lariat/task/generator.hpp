@@ -149,6 +149,7 @@ class generator_promise {
     void show(item_type& value) noexcept { root->item = std::addressof(value); }
     void delegate(delegation<T, In>& to) noexcept;
     item_type* advance(sent_type* value);
+    [[gnu::noinline, gnu::cold]] item_type* stop();
     sent_type take_sent();
     void destroy() noexcept;
 
@@ -180,12 +181,11 @@ void generator_promise<T, In>::delegate(delegation<T, In>& to) noexcept {
     }
 }
 
+// Small, so that it is inlined into the consumer's loop; what is rare stands in stop().
 template <class T, class In>
-auto generator_promise<T, In>::advance([[maybe_unused]] sent_type* value) -> item_type* {
-    if (state >= generator_state::running) [[unlikely]] {
-        require(state != generator_state::running, "a generator may not be resumed by itself");
-        return nullptr;
-    }
+inline auto generator_promise<T, In>::advance([[maybe_unused]] sent_type* value) -> item_type* {
+    if (state >= generator_state::running) [[unlikely]]
+        return stop();
     state = generator_state::running;
     if constexpr (!std::is_void_v<In>) sent = value;
     item = nullptr;
@@ -196,6 +196,13 @@ auto generator_promise<T, In>::advance([[maybe_unused]] sent_type* value) -> ite
             return shown;
         }
     } while (state == generator_state::running);
+    return stop();
+}
+
+/// The end, now or earlier; or the failure that was the end.
+template <class T, class In>
+auto generator_promise<T, In>::stop() -> item_type* {
+    require(state != generator_state::running, "a generator may not be resumed by itself");
     if (failure) std::rethrow_exception(std::move(failure));
     return nullptr;
 }
