@@ -1,6 +1,7 @@
 // Every op code, on descriptors of every kind, and how each of them fails.
 #include "world.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -37,20 +38,19 @@ LARIAT_CONTRACT_TEST("connect and accept join two sockets") {
     CHECK(buffer.substr(0, 5) == "hello");
 }
 
-LARIAT_CONTRACT_TEST("accepts on one listener are served in order") {
+LARIAT_CONTRACT_TEST("accepts on one listener share the callers") {
     const int door = w.listener();
     std::deque<recorded> accepting;
-    std::vector<std::size_t> order;
     for (int i = 0; i < 3; ++i) w.start(accepting.emplace_back(op_code::accept, door));
+    w.settle();
     for (std::size_t i = 0; i < 3; ++i) {
-        CHECK(w.put(w.call(door), std::string(1, static_cast<char>('a' + i))) == 1);
-        REQUIRE(w.finish(accepting[i]));
-        w.adopt(accepting[i].result());
-        std::string buffer(4, '\0');
-        recorded receiving = receive(accepting[i].result(), buffer);
-        w.start(receiving);
-        REQUIRE(w.finish(receiving));
-        CHECK(buffer[0] == static_cast<char>('a' + i));
+        w.call(door);
+        CHECK(w.run_until([&] { return w.drive().stats().in_flight == 2 - i; }));
+    }
+    for (const recorded& each : accepting) {
+        CHECK(each.seen.size() == 1);
+        REQUIRE(each.result() >= 0);
+        w.adopt(each.result());
     }
 }
 
@@ -82,7 +82,7 @@ LARIAT_CONTRACT_TEST("recv gives what is there and waits for what is not") {
     CHECK(buffer.substr(0, 4) == "late");
 }
 
-LARIAT_CONTRACT_TEST("two receives on one socket take turns in order") {
+LARIAT_CONTRACT_TEST("two receives on one socket share its bytes") {
     const auto [near, far] = w.pair();
     std::string one(3, '\0');
     std::string two(3, '\0');
@@ -90,11 +90,11 @@ LARIAT_CONTRACT_TEST("two receives on one socket take turns in order") {
     recorded second = receive(near, two);
     w.start(first);
     w.start(second);
+    w.settle();
     w.put(far, "abcdef");
     REQUIRE(w.finish(first));
     REQUIRE(w.finish(second));
-    CHECK(one == "abc");
-    CHECK(two == "def");
+    CHECK((one + two == "abcdef" || two + one == "abcdef"));
 }
 
 LARIAT_CONTRACT_TEST("the end of the stream is 0, after the bytes before it, and stays") {
@@ -213,7 +213,7 @@ LARIAT_CONTRACT_TEST("a send that finds no room waits for it, and every byte arr
     CHECK(arrived == sent);
 }
 
-LARIAT_CONTRACT_TEST("sends that wait on one socket keep their order") {
+LARIAT_CONTRACT_TEST("sends that wait on one socket are all sent, whole") {
     const auto [near, far] = w.pair(4096);
     std::string fill(1 << 20, '.');
     std::size_t filled = 0;
@@ -225,14 +225,16 @@ LARIAT_CONTRACT_TEST("sends that wait on one socket keep their order") {
     std::string arrived;
     CHECK(w.run_until([&] {
         arrived += w.take(far);
-        return sending.back().ended();
+        return w.drive().stats().in_flight == 0;
     }));
     CHECK(w.run_until([&] {
         arrived += w.take(far);
         return arrived.size() >= filled + letters.size();
     }));
     for (const recorded& each : sending) CHECK(each.result() == 1);
-    CHECK(arrived.substr(filled) == letters);
+    std::string tail = arrived.substr(filled);
+    std::sort(tail.begin(), tail.end());
+    CHECK(tail == letters);
 }
 
 LARIAT_CONTRACT_TEST("send_msg gathers and recv_msg scatters") {
@@ -416,7 +418,7 @@ LARIAT_CONTRACT_TEST("an invalid descriptor is EBADF for every verb") {
             CHECK(doomed.result() == -EBADF);
         }
         for (const op_code code : {op_code::recv, op_code::accept}) {
-            recorded doomed = multishot(code, fd, &w.drive());
+            recorded doomed = repeated(code, fd, &w.drive());
             w.start(doomed);
             REQUIRE(w.finish(doomed));
             CHECK(doomed.result() == -EBADF);

@@ -57,7 +57,7 @@ recorded transmit(int fd, std::string_view bytes) {
     return made;
 }
 
-recorded multishot(op_code code, int fd, driver* gives_back_to) {
+recorded repeated(op_code code, int fd, driver* gives_back_to) {
     recorded made(code, fd);
     made.multishot = true;
     made.gives_back_to = gives_back_to;

@@ -47,7 +47,7 @@ struct recorded : op {
 
 recorded receive(int fd, std::string& into);
 recorded transmit(int fd, std::string_view bytes);
-recorded multishot(op_code code, int fd, driver* gives_back_to);
+recorded repeated(op_code code, int fd, driver* gives_back_to);
 recorded readiness(int fd, short events);
 recorded link_to(int fd, const sockaddr_in& address);
 

@@ -18,7 +18,7 @@ namespace lariat::detail {
 ///                 -ECANCELED (nothing happened) or its own result. One not in flight: nothing.
 /// poll(until)     One turn: hands everything submitted to the kernel and waits until something
 ///                 completed, `wake` was called, or `until` has come (`no_wait`: does not wait;
-///                 `forever`). Calls `complete` for what completed; a completion may submit and
+///                 `forever`); a wake may be reported once more. Calls `complete` for what completed; a completion may submit and
 ///                 cancel, and an op that completed for the last time may be freed inside it. At most
 ///                 one kernel entry, unless a queue was full.
 /// wake()          Any thread: the present or next `poll` returns. Coalesced; safe in a signal handler.
@@ -26,10 +26,21 @@ namespace lariat::detail {
 /// stats()         Counters; `in_flight` counts submitted ops without their last completion.
 /// now()           The clock that `poll` obeys: CLOCK_MONOTONIC, virtual under sim.
 ///
-/// Order           Completions come in the order in which the kernel reported them.
+/// Order           Completions come in the order in which the kernel reported them. Of several ops that
+///                 wait on the same side of one descriptor, any may be served first: io_uring's
+///                 waiters are no queue. So a stream has one receive and one send in flight.
 /// Cancel race     The op's own completion decides; a multishot op that is cancelled may complete
 ///                 with data first and -ECANCELED after.
-/// Close           `close` is submitted only when no other op is in flight on the descriptor.
+/// Close           `close` is submitted only when no other op is in flight on the descriptor. A
+///                 descriptor that any op but `poll` has named is closed by `close` and by nothing
+///                 else: drivers keep account of it. One that `poll` alone has named is foreign, and
+///                 its owner may close it unseen while nothing waits on it.
+/// Multishot       A refusal may come as submit's true, with `more` false. While no buffer can be lent
+///                 a receive waits for give_back and is told nothing; `starved` counts it.
+/// Flags           MSG_DONTWAIT: -EAGAIN instead of a wait. SIGPIPE is not raised (a `write` to a pipe
+///                 before Linux 6.18 may raise it under io_uring).
+/// Connect         A Unix listener whose queue is full may answer -EAGAIN: nothing tells when there
+///                 is room.
 /// Destruction     Only with in_flight == 0 and nothing lent; asserted.
 template <class Driver>
 concept driver_contract =

@@ -2,6 +2,7 @@
 
 #include <lariat/driver/op.hpp>
 
+#include <cstddef>
 #include <utility>
 
 namespace lariat::detail {
@@ -24,6 +25,14 @@ class op_list {
     /// Pre: not empty.
     [[nodiscard]] op& front() const noexcept { return *head_; }
     [[nodiscard]] bool is_front(const op& item) const noexcept { return head_ == &item; }
+    /// Cost: one step each.
+    [[nodiscard]] std::size_t size() const noexcept {
+        std::size_t count = 0;
+        for (const op* item = head_; item != nullptr;
+             item = item->next == head_ ? nullptr : item->next)
+            ++count;
+        return count;
+    }
     /// The one behind `item`, the first behind the last. Pre: it is on this list.
     [[nodiscard]] static op& after(const op& item) noexcept { return *item.next; }
 

@@ -12,8 +12,8 @@
 
 namespace lariat::detail {
 
-/// What the epoll driver knows of one descriptor number: a row of its table, there for ever and used
-/// again by whatever file gets the number next.
+/// What the epoll driver knows of one descriptor number: a row of its table, there for ever and
+/// used again by whatever file gets the number next.
 ///
 /// States of `armed`, and who moves them (epoll_driver::watch alone, and reset()):
 ///   none       the kernel does not watch it, or forgot it when the file was closed

@@ -126,8 +126,8 @@ void epoll_driver::cancel(op& o) noexcept {
     finished_.push_back(o);
 }
 
-// Before the first attempt of a call that knows no MSG_DONTWAIT. Regular files cannot be waited for:
-// they are read where they stand.
+// Before the first attempt of a call that knows no MSG_DONTWAIT. Regular files cannot be waited
+// for: they are read where they stand.
 int epoll_driver::prepare(op& o, bool& regular_file) noexcept {
     descriptor* d = table_.find(o.fd);
     if (o.code == op_code::connect && d != nullptr && !d->waited_for()) forget(*d);

@@ -21,7 +21,8 @@
 
 namespace lariat::detail {
 
-/// The driver on epoll, and on nothing newer than Linux 4.5 (it is faster to the nanosecond on 5.11).
+/// The driver on epoll, and on nothing newer than Linux 4.5 (it is faster to the nanosecond
+/// on 5.11).
 ///
 /// An op is tried at once; where the call would block, the op waits in its descriptor's row and is
 /// tried again when an edge comes. A descriptor is added once, for life, edge-triggered: the driver

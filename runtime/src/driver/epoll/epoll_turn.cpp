@@ -61,9 +61,9 @@ epoll_driver::~epoll_driver() {
     require(pool_.leases() == 0, "a driver is destroyed when no lent buffer is out");
 }
 
-// Release: what was written before wake() is seen by whoever runs after poll(), which takes the flag
-// back with acquire. A second waker that finds the flag set may rely on the first one's write: poll()
-// clears the flag only on its way out, and its caller looks at the mailbox after that.
+// Release: what was written before wake() is seen by whoever runs after poll(), which takes the
+// flag back with acquire. A second waker that finds the flag set may rely on the first one's write:
+// poll() clears the flag only on its way out, and its caller looks at the mailbox after that.
 void epoll_driver::wake() noexcept {
     if (wake_asked_.exchange(true, std::memory_order_acq_rel)) return;
     const int kept = errno;
@@ -207,12 +207,7 @@ void epoll_driver::run_writers(descriptor& d) noexcept {
 }
 
 void epoll_driver::run_pollers(descriptor& d) noexcept {
-    std::size_t left = 0;
-    for (const op* item = &d.pollers.front();;) {
-        ++left;
-        item = &op_list::after(*item);
-        if (d.pollers.is_front(*item)) break;
-    }
+    std::size_t left = d.pollers.size();
     for (; left > 0 && !d.pollers.empty(); --left) {
         op& o = d.pollers.front();
         pollfd asked{o.fd, static_cast<short>(o.argument), 0};

@@ -238,17 +238,14 @@ bool sim_driver::turn() {
     return happened_;
 }
 
-// The first of a line is tried once a turn; of pollers, who do not take anything, all of them.
+// One op of a line gets on in a turn, mostly the first that can; pollers, who take nothing, all do.
 void sim_driver::try_line(int fd, place where) {
-    const row* r = find(fd);
-    if (r == nullptr) return;
+    if (find(fd) == nullptr) return;
     op key;
     key.fd = fd;
-    std::size_t left = 1;
-    if (where == in_pollers && !r->pollers.empty())
-        for (const op* item = &r->pollers.front();
-             !r->pollers.is_front(*(item = &op_list::after(*item)));)
-            ++left;
+    std::size_t left = line_of(key, where).size();
+    if (left > 1 && random_.chance(200))
+        line_of(key, where).push_back(line_of(key, where).pop_front());
     for (; left > 0 && !line_of(key, where).empty(); --left) {
         op& o = line_of(key, where).front();
         const bool cancelled = (o.state & cancel_asked) != 0;
@@ -257,7 +254,8 @@ void sim_driver::try_line(int fd, place where) {
         if (result != would_block) {
             touch(fd);
             finish(line_of(key, where), o, result);
-        } else if (where == in_pollers) {
+            if (where != in_pollers) return;
+        } else if ((o.state & ~cancel_asked) == where) {  // its completion may have cancelled it
             line_of(key, where).remove(o);
             line_of(key, where).push_back(o);
         }

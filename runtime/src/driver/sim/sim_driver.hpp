@@ -18,12 +18,13 @@
 
 namespace lariat::detail {
 
-/// The driver of tests: a virtual clock, stream sockets in memory, and every freedom that the contract
-/// leaves taken by a seeded coin, so that one seed is one run and many seeds are many orders.
+/// The driver of tests: a virtual clock, stream sockets in memory, and every freedom that the
+/// contract leaves taken by a seeded coin, so that one seed is one run and many seeds are many
+/// orders.
 ///
 /// Left to the coin: whether submit() finishes what could be finished at once; in which order those
-/// complete that are ready at the same time (the line of one descriptor's side keeps its order); and
-/// whether a cancelled op that could have completed did.
+/// complete that are ready at the same time, also of those that wait on one side of a descriptor;
+/// and whether a cancelled op that could have completed did.
 ///
 /// Time         moves only inside poll(), when nothing can complete before: to the next arrival in
 ///              the network, or to `until`. now() starts at one hour.

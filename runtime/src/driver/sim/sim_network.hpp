@@ -26,12 +26,12 @@ struct sim_link {
     std::size_t chunk = ~std::size_t{0};  ///< at most so many bytes are received at once
 };
 
-/// Stream sockets in memory, under a virtual clock. It knows no operations: its verbs never wait, and
-/// say `would_block`, a result, or a negated errno, as the kernel's TCP does. Tests use them as the
-/// world outside the driver; the driver uses them for its ops.
+/// Stream sockets in memory, under a virtual clock. It knows no operations: its verbs never wait,
+/// and say `would_block`, a result, or a negated errno, as the kernel's TCP does. Tests use them as
+/// the world outside the driver; the driver uses them for its ops.
 ///
-/// Descriptors are numbered from `first_descriptor`, so that none is ever a real one, and the lowest
-/// free number is used again at once, as the kernel does.
+/// Descriptors are numbered from `first_descriptor`, so that none is ever a real one, and the
+/// lowest free number is used again at once, as the kernel does.
 ///
 /// Threads      one
 class sim_network {
