@@ -4,7 +4,7 @@
 
 namespace lariat::detail {
 
-void party_ref::drop() noexcept {
+void party_ref::drop_held() noexcept {
     party& p = *std::exchange(party_, nullptr);
     if (p.unclaimed_error) {
         p.unclaimed_error = false;

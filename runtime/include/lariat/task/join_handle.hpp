@@ -24,9 +24,7 @@ class LARIAT_EXPORT party_ref {
         }
         return *this;
     }
-    ~party_ref() {
-        if (party_ != nullptr) drop();
-    }
+    ~party_ref() { drop(); }
 
     [[nodiscard]] explicit operator bool() const noexcept { return party_ != nullptr; }
     [[nodiscard]] party& checked() const noexcept {
@@ -35,8 +33,11 @@ class LARIAT_EXPORT party_ref {
     }
 
  private:
+    void drop() noexcept {
+        if (party_ != nullptr) drop_held();
+    }
     /// An error that nobody can ask for any more goes to the report hook.
-    void drop() noexcept;
+    void drop_held() noexcept;
 
     party* party_ = nullptr;
 };
