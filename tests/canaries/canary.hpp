@@ -21,7 +21,17 @@ struct turn {
     void await_resume() const noexcept {}
 };
 
+/// What co_yield answers: whether to yield again.
+struct again : turn {
+    bool await_resume() const noexcept { return left-- > 0; }
+    static inline int left = 0;
+};
+
 struct promise_base {
+    template <class Item>
+    again yield_value(const Item&) const noexcept {
+        return {};
+    }
     struct final_awaiter {
         bool await_ready() const noexcept { return false; }
         template <class Promise>

@@ -25,8 +25,11 @@ FORMS = [["-O0"], ["-O2"]]
 CANARIES = [
     ("G1", "g1.cpp", FORMS, "unfinished",
      "a local variable in every body that awaits in a condition"),
+    ("G1 with co_yield", "g1_yield.cpp", FORMS, "killed by SIGILL",
+     "a local variable in every generator that yields in a condition"),
     ("G2", "g2.cpp", FORMS, TWICE, "naming a capturing lambda before the co_await"),
     ("G3", "g3.cpp", FORMS, TWICE, "user-declared constructors of option types"),
+    ("G3 with co_yield", "g3_yield.cpp", FORMS, TWICE, "user-declared constructors of items"),
     ("G4", "g4.cpp", FORMS, "refused: array used as initializer",
      "naming a vector before the co_await"),
     ("G5", "g5.cpp", FORMS, "refused: internal compiler error",

@@ -244,6 +244,10 @@ void generator_promise<T, In>::destroy() noexcept {
 /// Two-way, as Python's send: in `generator<T, In>` the value of `In got = co_yield item;` is what
 /// the consumer hands to `send`. next() on a started one sends `In{}`; std::optional<In> tells.
 ///
+/// GCC 12 miscompiles `while (co_yield x)` in a body without a local variable, and destroys the
+/// item of `co_yield aggregate{...}` twice unless its type has a constructor (tests/canaries, G1
+/// and G3).
+///
 /// Errors       what the body throws comes out of the call that asked; the generator is then done
 /// Threads      one at a time
 /// Lifetime     reference parameters of the function must outlive the generator
