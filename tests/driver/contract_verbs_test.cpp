@@ -223,14 +223,8 @@ LARIAT_CONTRACT_TEST("sends that wait on one socket are all sent, whole") {
     for (std::size_t i = 0; i < letters.size(); ++i)
         w.start(sending.emplace_back(transmit(near, std::string_view(letters).substr(i, 1))));
     std::string arrived;
-    CHECK(w.run_until([&] {
-        arrived += w.take(far);
-        return w.drive().stats().in_flight == 0;
-    }));
-    CHECK(w.run_until([&] {
-        arrived += w.take(far);
-        return arrived.size() >= filled + letters.size();
-    }));
+    arrived = w.take_all(far, filled + letters.size());
+    CHECK(w.run_until([&] { return w.drive().stats().in_flight == 0; }));
     for (const recorded& each : sending) CHECK(each.result() == 1);
     std::string tail = arrived.substr(filled);
     std::sort(tail.begin(), tail.end());

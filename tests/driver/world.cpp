@@ -210,6 +210,15 @@ std::string world::take(int fd, std::size_t most) {
     return bytes;
 }
 
+std::string world::take_all(int fd, std::size_t bytes) {
+    std::string all;
+    for (int turns = 0; all.size() < bytes && turns < 20'000; ++turns) {
+        all += take(fd);
+        under_test->poll(under_test->now() + 1ms);
+    }
+    return all;
+}
+
 void world::end_sending(int fd) {
     const int failed =
         simulated() ? under_test->sim()->network().shutdown(fd, SHUT_WR) : ::shutdown(fd, SHUT_WR);

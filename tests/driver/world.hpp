@@ -94,6 +94,8 @@ class world {
     // The other end's deeds, done at once and outside the driver.
     int put(int fd, std::string_view bytes);
     std::string take(int fd, std::size_t most = 65536);
+    /// Takes until `bytes` have come, with turns between.
+    std::string take_all(int fd, std::size_t bytes);
     void end_sending(int fd);
     void close(int fd);
     void reset(int fd);
