@@ -39,10 +39,11 @@ loop_state::~loop_state() { close(); }
 
 void loop_state::turn() {
     ++turns_;
-    run_ready();
+    // First, so that a turn never sleeps after it has run what its caller waits for.
+    poll();
     if (!box_->empty()) call_posted();
     if (timers.size() != 0) timers.fire_due(now(), legs_per_turn);
-    poll();
+    run_ready();
 }
 
 void loop_state::run_ready() {
