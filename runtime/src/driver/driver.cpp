@@ -1,5 +1,9 @@
 #include "driver/driver.hpp"
 
+#include "driver/fault.hpp"
+
+#include <lariat/base/assert.hpp>
+
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -72,6 +76,49 @@ void driver::make_uring([[maybe_unused]] const driver_options& options) {
 #else
     throw std::system_error(ENOSYS, std::system_category(), "built without liburing");
 #endif
+}
+
+/// The driver beneath a plan of faults.
+class driver::bare final : public fault_target {
+ public:
+    explicit bare(driver& whole) noexcept : whole_(whole) {}
+    bool submit(op& o) noexcept override {
+        return whole_.dispatch([&](auto& to) { return to.submit(o); });
+    }
+    void cancel(op& o) noexcept override {
+        whole_.dispatch([&](auto& to) { to.cancel(o); });
+    }
+    void poll(time_point until) override {
+        whole_.dispatch([&](auto& to) { to.poll(until); });
+    }
+    [[nodiscard]] time_point now() const noexcept override { return whole_.now(); }
+
+ private:
+    driver& whole_;
+};
+
+void driver::set_faults(fault_plan* plan) noexcept {
+    require(stats().in_flight == 0, "faults come and go while no operation is in flight");
+    faults_ = plan;
+}
+
+bool driver::submit_with_faults(op& operation) noexcept {
+    bare target(*this);
+    return faults_->submit(target, operation);
+}
+
+void driver::cancel_with_faults(op& operation) noexcept {
+    bare target(*this);
+    faults_->cancel(target, operation);
+}
+
+void driver::poll_with_faults(time_point until) {
+    bare target(*this);
+    faults_->poll(target, until);
+}
+
+driver_stats driver::stats_with_faults() const noexcept {
+    return faults_->adjust(dispatch([](auto& to) { return to.stats(); }));
 }
 
 }  // namespace lariat::detail

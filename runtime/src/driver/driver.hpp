@@ -16,6 +16,8 @@
 
 namespace lariat::detail {
 
+class fault_plan;
+
 /// The driver a loop runs on, chosen when it is made; see the contract for the seven calls.
 ///
 /// `backend::automatic` is what LARIAT_BACKEND (auto, uring, epoll) says, and else io_uring where
@@ -31,12 +33,18 @@ class driver {
     explicit driver(const driver_options& options);
 
     bool submit(op& operation) noexcept {
+        if (faults_ != nullptr) [[unlikely]]
+            return submit_with_faults(operation);
         return dispatch([&](auto& to) { return to.submit(operation); });
     }
     void cancel(op& operation) noexcept {
+        if (faults_ != nullptr) [[unlikely]]
+            return cancel_with_faults(operation);
         dispatch([&](auto& to) { to.cancel(operation); });
     }
     void poll(time_point until) {
+        if (faults_ != nullptr) [[unlikely]]
+            return poll_with_faults(until);
         dispatch([&](auto& to) { to.poll(until); });
     }
     void wake() noexcept {
@@ -46,6 +54,8 @@ class driver {
         dispatch([&](auto& to) { to.give_back(lent); });
     }
     [[nodiscard]] driver_stats stats() const noexcept {
+        if (faults_ != nullptr) [[unlikely]]
+            return stats_with_faults();
         return dispatch([](auto& to) { return to.stats(); });
     }
     [[nodiscard]] time_point now() const noexcept {
@@ -58,8 +68,15 @@ class driver {
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
     /// The simulator, for tests that script it; nullptr when another was chosen.
     [[nodiscard]] sim_driver* sim() noexcept { return sim_.get(); }
+    /// For tests: lets `plan` strike from now on; nullptr: no longer. Pre: nothing is in flight.
+    void set_faults(fault_plan* plan) noexcept;
 
  private:
+    class bare;
+    bool submit_with_faults(op& operation) noexcept;
+    void cancel_with_faults(op& operation) noexcept;
+    void poll_with_faults(time_point until);
+    [[nodiscard]] driver_stats stats_with_faults() const noexcept;
     void make(backend wanted, const driver_options& options);
     void make_automatic(const driver_options& options);
     void make_uring(const driver_options& options);
@@ -75,6 +92,7 @@ class driver {
     }
 
     backend chosen_ = backend::automatic;
+    fault_plan* faults_ = nullptr;
 #if LARIAT_HAS_URING
     std::unique_ptr<uring_driver> uring_;
 #endif
