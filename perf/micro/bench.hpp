@@ -1,8 +1,8 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -10,21 +10,31 @@
 
 namespace bench {
 
-/// Counts from its making.
-class stopwatch {
+/// Nanoseconds of one of the system's clocks since it was made.
+template <clockid_t Clock>
+class watch_of {
  public:
-    [[nodiscard]] double nanoseconds() const {
-        return std::chrono::duration<double, std::nano>(clock::now() - start_).count();
-    }
+    [[nodiscard]] double nanoseconds() const { return now() - start_; }
     /// Nanoseconds for each of `operations`.
     [[nodiscard]] double each(std::size_t operations) const {
         return nanoseconds() / static_cast<double>(operations);
     }
 
  private:
-    using clock = std::chrono::steady_clock;
-    clock::time_point start_ = clock::now();
+    static double now() {
+        timespec time{};
+        clock_gettime(Clock, &time);
+        return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+    }
+
+    double start_ = now();
 };
+
+/// The CPU time of this thread: what others do on the machine meanwhile counts little. For work
+/// that never waits.
+using stopwatch = watch_of<CLOCK_THREAD_CPUTIME_ID>;
+/// Time as it passes: for what sleeps, or is done by two threads.
+using wall_watch = watch_of<CLOCK_MONOTONIC>;
 
 /// Makes the compiler believe that `value` is read: what computes it is not thrown away.
 template <class T>

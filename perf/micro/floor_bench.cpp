@@ -12,6 +12,7 @@
 namespace {
 
 using bench::stopwatch;
+using bench::wall_watch;
 
 constexpr std::size_t many = 2'000'000;
 
@@ -82,7 +83,7 @@ double wake_and_back() {
     double microseconds = 0;
     std::thread timed([&microseconds, there, back] {
         bench::pin_this_thread(0);
-        const stopwatch watch;
+        const wall_watch watch;
         for (int i = 0; i < rounds; ++i) {
             signal_eventfd(there);
             await_eventfd(back);

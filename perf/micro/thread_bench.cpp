@@ -11,7 +11,7 @@
 
 namespace {
 
-using bench::stopwatch;
+using bench::wall_watch;
 
 // The loops here live until their benchmark has ended: none refuses.
 template <class Fn>
@@ -24,7 +24,7 @@ lariat::task<double> posts_under_load() {
     lariat::loop& here = lariat::loop::current();
     lariat::wait_queue all_run;
     std::size_t run = 0;
-    const stopwatch watch;
+    const wall_watch watch;
     std::thread producer([&here, &all_run, &run] {
         for (std::size_t i = 0; i < items; ++i) {
             post(here, [&all_run, &run] {
@@ -64,7 +64,7 @@ lariat::task<double> near_side(ping_pong& game) {
     constexpr int rounds = 5'000;
     game.near = &lariat::loop::current();
     game.rounds_left = rounds;
-    const stopwatch watch;
+    const wall_watch watch;
     game.serve();
     co_await bench::parked_in(game.near_waits);
     const double microseconds = watch.each(rounds) / 1e3;

@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 namespace {
 
 using bench::stopwatch;
+using bench::wall_watch;
 
 lariat::task<> sleep_for(std::chrono::microseconds length) { co_await lariat::sleep(length); }
 
@@ -19,7 +20,7 @@ lariat::task<double> million_sleepers() {
     constexpr std::size_t sleepers = 1'000'000;
     std::minstd_rand random(1);
     std::uniform_int_distribution<int> microseconds(0, 100'000);
-    const stopwatch watch;
+    const wall_watch watch;
     auto body = [&](lariat::task_group& group) -> lariat::task<> {
         for (std::size_t i = 0; i < sleepers; ++i) {
             group.spawn(sleep_for(std::chrono::microseconds(microseconds(random))));
