@@ -1,0 +1,174 @@
+#pragma once
+
+#include <lariat/base/assert.hpp>
+#include <lariat/base/error.hpp>
+#include <lariat/base/result.hpp>
+#include <lariat/net/buffer.hpp>
+#include <lariat/net/read_buffer.hpp>
+#include <lariat/net/verb.hpp>
+#include <lariat/task/nothrow.hpp>
+#include <lariat/task/task.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace lariat {
+
+/// Reads lines, delimited stretches and exact counts from a stream, ahead of what is asked for.
+///
+///     lariat::buffered_reader reader(client);
+///     while (auto line = co_await reader.read_line()) ...
+///
+/// Order        bytes come in order; one task reads at a time
+/// Lifetime     borrows the stream; what was read ahead goes with the reader
+/// Allocation   one buffer, which grows to what a single verb needs and no further than `limit`
+/// Errors       the stream's; incomplete_read when it ends inside what was asked for; limit_error for a
+///              line or stretch of more than `limit` bytes. In every case, and when cancelled, no byte is
+///              lost: what had come is still there for the next verb
+template <class Stream>
+class buffered_reader {
+ public:
+    static constexpr std::size_t default_limit = 64 * 1024;
+
+    explicit buffered_reader(Stream& stream, std::size_t limit = default_limit)
+        : stream_(&stream), limit_(limit) {}
+
+    /// Returns the next line without its "\n" or "\r\n"; a last line need not have one; empty optional at
+    /// the end of the stream.
+    [[nodiscard]] verb<std::optional<std::string>> read_line() {
+        return {line(), "reading a line"};
+    }
+    /// Returns everything up to and with `delimiter`. Pre: it is not empty.
+    [[nodiscard]] verb<std::string> read_until(std::string delimiter) {
+        return {until(std::move(delimiter)), "reading up to a delimiter"};
+    }
+    /// Fills `room`.
+    [[nodiscard]] verb<void> read_exactly(mutable_bytes room) {
+        return {fill(room), "reading exactly " + std::to_string(room.size()) + " bytes"};
+    }
+    [[nodiscard]] verb<std::string> read_exactly(std::size_t count) {
+        return {exactly(count), "reading exactly " + std::to_string(count) + " bytes"};
+    }
+    /// Returns how many bytes were put into `room`: what is there; 0 at the end of the stream.
+    [[nodiscard]] verb<std::size_t> read_some(mutable_bytes room) {
+        return {some(room), "reading"};
+    }
+    /// Returns at least `count` bytes, fewer at the end of the stream, and leaves them unread. Valid until
+    /// the next verb. Pre: count <= limit.
+    [[nodiscard]] verb<std::string_view> peek(std::size_t count = 1) {
+        return {look(count), "peeking"};
+    }
+
+    /// What was read ahead. Valid until the next verb.
+    [[nodiscard]] std::string_view buffered() const noexcept { return buffer_.text(); }
+
+ private:
+    /// Reads once more. Returns false at the end of the stream.
+    task<result<bool>> more(std::size_t at_least = 1) {
+        if (buffer_.size() + at_least > limit_) at_least = limit_ - buffer_.size();
+        if (at_least == 0) co_return make_error_code(errc::limit);
+        const mutable_bytes room = buffer_.room(at_least, limit_);
+        auto reading = stream_->read_some(room);
+        const result<std::size_t> got = co_await nothrow(std::move(reading));
+        if (!got) co_return got.error();
+        buffer_.fill(*got);
+        co_return *got != 0;
+    }
+
+    task<result<std::optional<std::string>>> line() {
+        std::size_t searched = 0;
+        for (;;) {
+            const std::size_t end = buffer_.text().find('\n', searched);
+            if (end != std::string_view::npos) {
+                std::string found(buffer_.text().substr(0, end));
+                buffer_.drop(end + 1);
+                if (!found.empty() && found.back() == '\r') found.pop_back();
+                co_return std::optional<std::string>(std::move(found));
+            }
+            searched = buffer_.size();
+            const result<bool> grown = co_await more();
+            if (!grown) co_return grown.error();
+            if (!*grown) break;
+        }
+        if (buffer_.size() == 0) co_return std::optional<std::string>();
+        std::string last(buffer_.text());
+        buffer_.drop(last.size());
+        co_return std::optional<std::string>(std::move(last));
+    }
+
+    task<result<std::string>> until(std::string delimiter) {
+        detail::require(!delimiter.empty(), "read_until needs a delimiter of at least one byte");
+        std::size_t searched = 0;
+        for (;;) {
+            const std::size_t at = buffer_.text().find(delimiter, searched);
+            if (at != std::string_view::npos) {
+                std::string found(buffer_.text().substr(0, at + delimiter.size()));
+                buffer_.drop(found.size());
+                co_return found;
+            }
+            // The delimiter may begin in what is here and end in what comes.
+            const std::size_t size = buffer_.size();
+            searched = size >= delimiter.size() ? size - delimiter.size() + 1 : 0;
+            const result<bool> grown = co_await more();
+            if (!grown) co_return grown.error();
+            if (!*grown) co_return make_error_code(errc::incomplete);
+        }
+    }
+
+    task<result<std::string>> exactly(std::size_t count) {
+        std::string filled(count, '\0');
+        const result<void> done = co_await fill(filled);
+        if (!done) co_return done.error();
+        co_return filled;
+    }
+
+    task<result<void>> fill(mutable_bytes room) {
+        // Large reads go past the buffer, but a reader that is cut must lose nothing: so only what is
+        // certain to complete is taken out of it.
+        while (buffer_.size() < room.size()) {
+            const result<bool> grown = co_await widen(room.size());
+            if (!grown) co_return grown.error();
+            if (!*grown) co_return make_error_code(errc::incomplete);
+        }
+        buffer_.take(room);
+        co_return result<void>();
+    }
+
+    /// Like more(), for a wanted size that the caller chose and the limit does not bind.
+    task<result<bool>> widen(std::size_t wanted) {
+        const mutable_bytes room = buffer_.room(wanted - buffer_.size(), wanted);
+        auto reading = stream_->read_some(room);
+        const result<std::size_t> got = co_await nothrow(std::move(reading));
+        if (!got) co_return got.error();
+        buffer_.fill(*got);
+        co_return *got != 0;
+    }
+
+    task<result<std::size_t>> some(mutable_bytes room) {
+        if (buffer_.size() == 0) {
+            auto reading = stream_->read_some(room);
+            const result<std::size_t> got = co_await nothrow(std::move(reading));
+            co_return got;
+        }
+        co_return buffer_.take(room);
+    }
+
+    task<result<std::string_view>> look(std::size_t count) {
+        detail::require(count <= limit_, "peek cannot look further than the reader's limit");
+        while (buffer_.size() < count) {
+            const result<bool> grown = co_await more(count - buffer_.size());
+            if (!grown) co_return grown.error();
+            if (!*grown) break;
+        }
+        co_return buffer_.text();
+    }
+
+    Stream* stream_;
+    std::size_t limit_;
+    detail::read_buffer buffer_;
+};
+
+}  // namespace lariat
