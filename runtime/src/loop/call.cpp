@@ -19,6 +19,23 @@ bool scheduled_call::cancel() noexcept {
     return true;
 }
 
+void scheduled_call::drop_all(scheduler& home) noexcept {
+    while (!home.ready.empty()) {
+        runnable& item = home.ready.pop();
+        require(item.run == &run_call, "a loop that closes has no task left");
+        auto& call = static_cast<scheduled_call&>(item);
+        (void)call.cancel();
+        call.drop_ref();
+    }
+    while (timer* armed = home.timers.any()) {
+        if (armed->fire == &due) {
+            (void)static_cast<scheduled_call*>(armed)->cancel();
+        } else {
+            home.timers.disarm(*armed);
+        }
+    }
+}
+
 void scheduled_call::drop_ref() noexcept {
     if (--refs != 0) return;
     const std::uint32_t size = bytes;

@@ -12,6 +12,14 @@ namespace detail {
 
 namespace {
 
+/// Comes up when all that was ready before it has run.
+struct end_mark : runnable {
+    end_mark() noexcept {
+        run = [](runnable& self) noexcept { static_cast<end_mark&>(self).reached = true; };
+    }
+    bool reached = false;
+};
+
 bool debug_asked() noexcept {
     const char* asked = std::getenv("LARIAT_DEBUG");
     return asked != nullptr && *asked != '\0' && std::string_view(asked) != "0";
@@ -87,7 +95,22 @@ void loop_state::drive(party& main) {
     root_.cancel_root();
     while (root_.pending != 0) turn();
     // A socket that its task let go of is closed before the run ends.
-    while (orphans_ != 0 || !ready.empty()) turn();
+    while (orphans_ != 0) turn();
+    // What was asked for until now is still called; what that asks for waits for the next run, or
+    // a call that asks for itself again would keep this one from ending.
+    end_mark all_before;
+    ready.push(all_before);
+    while (!all_before.reached) turn();
+}
+
+void loop_state::finish_run(party& main) {
+    const std::exception_ptr error = std::exchange(failed_, nullptr);
+    if (!error) return;
+    if (main.unclaimed_error) {  // only one can be thrown
+        main.claim_error();
+        report_failure(*this, &main, promise_base::of(main.leaf).failure, false);
+    }
+    std::rethrow_exception(error);
 }
 
 void loop_state::shut_objects() noexcept {
@@ -103,11 +126,13 @@ void loop_state::close() noexcept {
     closed_ = true;
     scheduler* const outer = std::exchange(this_scheduler, this);
     shut_objects();
-    while (!ready.empty()) {  // calls that were asked for after the last run, or outside of one
-        runnable& item = ready.pop();
-        item.run(item);
-    }
     box_->close();
+    scheduled_call::drop_all(*this);
+    while (!unclaimed_.empty()) {  // their handles may outlive this loop
+        party& failed = unclaimed_.front();
+        failed.claim_error();
+        report_failure(*this, &failed, promise_base::of(failed.leaf).failure, false);
+    }
     this_scheduler = outer;
 }
 
@@ -115,6 +140,7 @@ void loop_state::root_child_finished(group_core&, party& p) noexcept {
     if (p.outcome != party_outcome::error) return;
     if (p.refs > 1) {
         p.unclaimed_error = true;  // a handle is held: it may still ask
+        static_cast<loop_state*>(p.home)->unclaimed_.push_back(p);
     } else {
         report_failure(*p.home, &p, promise_base::of(p.leaf).failure, true);
     }
@@ -169,9 +195,6 @@ loop::session::~session() {
 
 void loop::drive(party& main) { state_->drive(main); }
 
-void loop::finish_run(bool) {
-    if (std::exception_ptr error = std::exchange(state_->failed_, nullptr))
-        std::rethrow_exception(error);
-}
+void loop::finish_run(party& main) { state_->finish_run(main); }
 
 }  // namespace lariat

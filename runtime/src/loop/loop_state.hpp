@@ -29,6 +29,8 @@ struct loop_state : scheduler {
 
     void turn();
     void drive(party& main);
+    /// Throws the first failure that reached no caller, if there was one.
+    void finish_run(party& main);
     void close() noexcept;
 
     loop& face_;
@@ -38,6 +40,7 @@ struct loop_state : scheduler {
     group_core root_;
     list<io_object> objects_;
     std::size_t orphans_ = 0;
+    list<party> unclaimed_;            ///< spawned, failed, and a handle may still ask why
     std::exception_ptr failed_;        ///< the first failure that reached no caller
     bool interrupted_ = false;
     bool running_ = false;

@@ -6,11 +6,18 @@ namespace lariat::detail {
 
 const wait_kind children_wait{"its children to end", [](waiter&) noexcept {}};
 
-child_set::~child_set() {
+child_set::~child_set() { let_failed_go(); }
+
+void child_set::let_failed_go() noexcept {
     while (any_failed()) failed_.pop_front().drop_ref();
 }
 
 void child_set::throw_failures() {
+    // The parties may lie beside this set and go before it: none may stay on its list.
+    struct leaver {
+        child_set& set;
+        ~leaver() { set.let_failed_go(); }
+    } const leave{*this};
     std::vector<std::exception_ptr> errors;
     for (party& p : failed_) errors.push_back(promise_base::of(p.leaf).failure);
     throw_all(std::move(errors));

@@ -7,7 +7,7 @@ namespace lariat::detail {
 void party_ref::drop_held() noexcept {
     party& p = *std::exchange(party_, nullptr);
     if (p.unclaimed_error) {
-        p.unclaimed_error = false;
+        p.claim_error();
         p.home->report(*p.home, &p, promise_base::of(p.leaf).failure, true);
     }
     p.drop_ref();

@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 #include <typeinfo>
 
 namespace lariat {
@@ -51,10 +52,15 @@ namespace {
 }
 
 party_outcome outcome_of(const party& p) noexcept {
-    const std::exception_ptr& failure = promise_base::of(p.leaf).failure;
+    std::exception_ptr& failure = promise_base::of(p.leaf).failure;
     if (!failure) return party_outcome::value;
-    const std::type_info* type = failure.__cxa_exception_type();
-    return *type == typeid(cancelled) ? party_outcome::cancelled : party_outcome::error;
+    if (*failure.__cxa_exception_type() != typeid(cancelled)) return party_outcome::error;
+    if (p.base.effective()) return party_outcome::cancelled;
+    failure = std::make_exception_ptr(std::logic_error(
+        "lariat::cancelled was thrown in a task that nobody had cancelled.\n"
+        "  wrong: throw lariat::cancelled(), or one rethrown after its scope had ended\n"
+        "  right: let it pass where it comes up; to end a task, cancel its handle or scope"));
+    return party_outcome::error;
 }
 
 }  // namespace

@@ -79,6 +79,7 @@ void group_core::cancel_children() noexcept {
 }
 
 void group_core::start(party& p) noexcept {
+    detail::require(!ended, "a task group takes no more tasks once all it had have ended");
     scheduler& home = detail::required_scheduler("starting a task");
     p.home = &home;
     p.set_base(*this);
@@ -105,6 +106,7 @@ void group_core::finish(party& p) noexcept {
     if (pending == 0 && waiting != nullptr) {
         waiter& owner = *waiting;
         waiting = nullptr;
+        ended = true;
         owner.wake();
     }
 }

@@ -71,8 +71,12 @@ void overdue_timers::remove(timer& item) noexcept {
 }
 
 timer_queue::~timer_queue() {
-    while (!overdue_.empty()) disarm(overdue_.top());
-    while (words_ != 0) disarm(slots_[first()].timers.front());
+    while (timer* left = any()) disarm(*left);
+}
+
+timer* timer_queue::any() noexcept {
+    if (!overdue_.empty()) return &overdue_.top();
+    return words_ != 0 ? &slots_[first()].timers.front() : nullptr;
 }
 
 std::size_t timer_queue::fire_due(time_point now, std::size_t limit) noexcept {

@@ -25,6 +25,8 @@ struct LARIAT_EXPORT scheduled_call : runnable, timer {
 
     /// True if it will now not be called.
     bool cancel() noexcept;
+    /// For a loop that closes: cancels what is still to be called there.
+    static void drop_all(scheduler& home) noexcept;
     void drop_ref() noexcept;
 
     action ended;            ///< calls (or not) and destroys the function; what remains is memory

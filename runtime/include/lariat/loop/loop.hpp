@@ -78,9 +78,8 @@ class LARIAT_EXPORT loop {
         session running(*this);
         join_handle<T> handle = spawn(std::move(main));
         drive(handle.who());
-        outcome<T> ended = handle.take_outcome();
-        finish_run(ended.is_cancelled());
-        return std::move(ended).value();
+        finish_run(handle.who());
+        return handle.take_outcome().value();
     }
 
     /// CLOCK_MONOTONIC, or the simulator's clock.
@@ -131,7 +130,7 @@ class LARIAT_EXPORT loop {
     };
 
     void drive(party& main);
-    void finish_run(bool main_cancelled);
+    void finish_run(party& main);
 
     std::unique_ptr<detail::loop_state> state_;
 };

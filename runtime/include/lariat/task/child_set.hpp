@@ -47,6 +47,8 @@ class LARIAT_EXPORT child_set : public group_core {
     party* first = nullptr;  ///< the child that decided a race
 
  private:
+    void let_failed_go() noexcept;
+
     list<party> failed_;
 };
 

@@ -100,7 +100,7 @@ class join_handle {
     [[nodiscard]] outcome<T> take_outcome() {
         detail::party_ref taken = std::move(ref_);
         party& p = taken.checked();
-        p.unclaimed_error = false;
+        p.claim_error();
         return outcome<T>(p.outcome, frame_of(p));
     }
     [[nodiscard]] party& who() const noexcept { return ref_.checked(); }

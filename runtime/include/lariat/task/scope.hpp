@@ -88,6 +88,7 @@ struct LARIAT_EXPORT group_core : scope_core {
     std::size_t pending = 0;
     child_action child_finished;
     struct waiter* waiting = nullptr;  ///< woken when `pending` falls to 0
+    bool ended = false;                ///< `waiting` was woken: nobody waits for another child
     bool shields_children = false;     ///< what cancels the owner does not reach the children
     group_core* next_work = nullptr;   ///< the worklist of a cancellation that spreads
 };

@@ -107,6 +107,8 @@ class timer_queue {
     /// any timer; what it arms for a moment not after `now` fires in this same call.
     LARIAT_EXPORT std::size_t fire_due(time_point now, std::size_t limit) noexcept;
 
+    /// Returns one that is armed, null when none is.
+    [[nodiscard]] LARIAT_EXPORT timer* any() noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 

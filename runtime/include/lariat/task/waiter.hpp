@@ -62,6 +62,12 @@ struct LARIAT_EXPORT party : runnable, list_link {
     void set_base(group_core& group) noexcept;
 
     void add_ref() noexcept { ++refs; }
+    /// Somebody has asked for the error, or was told: its loop forgets it.
+    void claim_error() noexcept {
+        if (!unclaimed_error) return;
+        unclaimed_error = false;
+        list_link::unlink();
+    }
     void drop_ref() noexcept;
 
     static void run_leg(runnable& self) noexcept;

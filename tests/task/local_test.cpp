@@ -1,0 +1,166 @@
+#include <lariat/task/local.hpp>
+
+#include "death.hpp"
+#include "test_loop.hpp"
+
+#include <lariat/task/gather.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/task_group.hpp>
+#include <lariat/task/trace.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace {
+
+using namespace lariat;
+using namespace std::chrono_literals;
+using lariat::test::stops_with;
+using lariat::test::test_loop;
+
+TEST_CASE_FIXTURE(test_loop, "task_local: unset it is null, set it is the task's own") {
+    task_local<int> number;
+    CHECK(number.get() == nullptr);
+    run([&]() -> task<> {
+        CHECK(number.get() == nullptr);
+        CHECK(number.value_or(9) == 9);
+        number.set(1);
+        CHECK(*number.get() == 1);
+        number.set(2);
+        CHECK(*number.get() == 2);
+        co_await yield_now();
+        CHECK(number.value_or(9) == 2);
+    });
+    CHECK(number.get() == nullptr);
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "task_local: children begin with their parent's, and change only theirs") {
+    task_local<std::string> user;
+    auto grandchild = [&]() -> task<> {
+        CHECK(*user.get() == "child's");
+        user.set("grandchild's");
+        co_return;
+    };
+    auto child = [&]() -> task<> {
+        CHECK(*user.get() == "parent's");
+        user.set("child's");
+        co_await gather(grandchild());
+        CHECK(*user.get() == "child's");
+    };
+    run([&]() -> task<> {
+        user.set("parent's");
+        auto handle = spawn(child);
+        user.set("parent's later");  // after the start of the child: not the child's business
+        co_await handle;
+        CHECK(*user.get() == "parent's later");
+        auto body = [&](task_group&) -> task<> {
+            CHECK(*user.get() == "parent's later");
+            co_return;
+        };
+        co_await with_group(body);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "task_local: an awaited task is the same task") {
+    task_local<int> number;
+    auto awaited = [&]() -> task<> {
+        number.set(5);
+        co_return;
+    };
+    run([&]() -> task<> {
+        co_await awaited();
+        CHECK(number.value_or(0) == 5);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "task_local: several do not mix, and values live as long as who sees them") {
+    task_local<int> number;
+    task_local<std::shared_ptr<int>> owner;
+    const auto alive = std::make_shared<int>(1);
+    run([&]() -> task<> {
+        auto child = [&]() -> task<> {
+            co_await sleep(2s);
+            CHECK(number.value_or(0) == 3);
+            CHECK(owner.get()->get() == alive.get());
+        };
+        auto parent = [&]() -> task<> {
+            number.set(3);
+            owner.set(alive);
+            spawn(child);
+            co_await sleep(1s);
+        };
+        auto handle = spawn(parent);
+        co_await handle;
+        CHECK(alive.use_count() == 2);
+        co_await sleep(2s);
+        CHECK(alive.use_count() == 1);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "task_local: a chain of a hundred thousand values unwinds in constant stack") {
+    task_local<int> number;
+    run([&]() -> task<> {
+        for (int i = 0; i < 100'000; ++i) number.set(i);
+        CHECK(number.value_or(0) == 99'999);
+        co_return;
+    });
+}
+
+TEST_CASE("task_local: setting one outside of a task stops with the rule") {
+    CHECK(stops_with("only a running task has values and a name of its own", [] {
+        test_loop loop;
+        task_local<int> number;
+        loop.run([&]() -> task<> {
+            loop.loop().call_soon([&] { number.set(1); });
+            co_await sleep(1s);
+        });
+    }));
+}
+
+TEST_CASE_FIXTURE(test_loop, "names: a task's name is its own, not its children's") {
+    run([&]() -> task<> {
+        set_task_name("parent");
+        auto child = [&]() -> task<> {
+            const std::string tree = dump_tasks();
+            CHECK(tree.find("parent waits for") != std::string::npos);
+            CHECK(tree.find("parent is running") == std::string::npos);
+            set_task_name("child");
+            CHECK(dump_tasks().find("child is running") != std::string::npos);
+            co_return;
+        };
+        co_await gather(child());
+        CHECK(dump_tasks().find("parent is running") != std::string::npos);
+        set_task_name("renamed");
+        CHECK(dump_tasks().find("parent") == std::string::npos);
+    });
+}
+
+task<> nap() { co_await sleep(1h); }
+
+TEST_CASE_FIXTURE(test_loop, "names: the tree of tasks says who waits for what, and where") {
+    run([&]() -> task<> {
+        set_task_name("main");
+        auto body = [&](task_group& group) -> task<> {
+            group.spawn(nap).set_name("sleeper");
+            group.spawn(nap);
+            co_await sleep(1s);
+            const std::string tree = dump_tasks();
+            CHECK(tree.find("main waits for its children to end\n") != std::string::npos);
+            CHECK(tree.find("\n    sleeper waits for a sleep to end\n") != std::string::npos);
+            CHECK(tree.find("nap()") != std::string::npos);
+            CHECK(tree.find("local_test.cpp:") != std::string::npos);
+            group.cancel();
+            CHECK(dump_tasks().find("sleeper is ready (cancelled)") != std::string::npos);
+        };
+        co_await with_group(body);
+    });
+}
+
+}  // namespace
