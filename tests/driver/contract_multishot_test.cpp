@@ -108,8 +108,8 @@ LARIAT_CONTRACT_TEST("a multishot receive cancelled inside its own completion le
     const auto [near, far] = w.pair();
     struct once : recorded {
         world& in;
-        once(world& where, int fd)
-            : recorded(repeated(op_code::recv, fd, &where.drive())), in(where) {
+        once(world& where, int from)
+            : recorded(repeated(op_code::recv, from, &where.drive())), in(where) {
             then = [](recorded& self) {
                 if (self.more) static_cast<once&>(self).in.cancel(self);
             };
@@ -256,8 +256,8 @@ LARIAT_CONTRACT_TEST("what is accepted can be used inside the completion") {
     struct greeter : recorded {
         world& in;
         std::deque<recorded> receiving;
-        greeter(world& where, int fd)
-            : recorded(repeated(op_code::accept, fd, nullptr)), in(where) {
+        greeter(world& where, int door_fd)
+            : recorded(repeated(op_code::accept, door_fd, nullptr)), in(where) {
             then = [](recorded& self) {
                 auto& greeting = static_cast<greeter&>(self);
                 if (!self.more) return;

@@ -154,8 +154,8 @@ TEST_CASE("fault: a late cancel finds the op completed") {
 TEST_CASE("fault: reordered completions keep each op's own order") {
     struct order : recorded {
         std::vector<int>* all;
-        order(int fd, driver* to, std::vector<int>* where)
-            : recorded(repeated(op_code::recv, fd, to)), all(where) {
+        order(int from, driver* to, std::vector<int>* where)
+            : recorded(repeated(op_code::recv, from, to)), all(where) {
             then = [](recorded& self) { static_cast<order&>(self).all->push_back(self.fd); };
         }
     };
