@@ -5,13 +5,17 @@
 #include <lariat/base/clock.hpp>
 #include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
+#include <lariat/loop/future.hpp>
 #include <lariat/loop/io.hpp>
 #include <lariat/loop/loop.hpp>
+#include <lariat/task/as_completed.hpp>
+#include <lariat/task/async_generator.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/error_group.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/generator.hpp>
 #include <lariat/task/local.hpp>
+#include <lariat/task/nothrow.hpp>
 #include <lariat/task/outcome.hpp>
 #include <lariat/task/race.hpp>
 #include <lariat/task/settled.hpp>

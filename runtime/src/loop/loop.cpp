@@ -92,6 +92,8 @@ void loop_state::drive(party& main) {
     main_ = &main;
     while (main.state != party_state::finished) turn();
     main_ = nullptr;
+    if (debug && root_.pending != 0) [[unlikely]]
+        report_left();
     root_.cancel_root();
     while (root_.pending != 0) turn();
     // A socket that its task let go of is closed before the run ends.

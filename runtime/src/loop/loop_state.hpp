@@ -52,6 +52,7 @@ struct loop_state : scheduler {
  private:
     void run_ready();
     void run_watched(runnable& item);
+    void report_left() const;
     void call_posted();
     void poll();
     void shut_objects() noexcept;

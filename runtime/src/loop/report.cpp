@@ -4,7 +4,9 @@
 
 #include "loop/loop_state.hpp"
 
+#include <chrono>
 #include <cstdio>
+#include <source_location>
 #include <string>
 
 namespace lariat::detail {
@@ -16,10 +18,35 @@ void print_report(const failure_report& report) {
                  report.task.c_str(), describe(report.error).c_str(), report.trace.c_str());
 }
 
+/// What a report of a leg needs, noted before it: its task may be gone afterwards. Only a name that
+/// was given is copied; the rest are pointers to literals.
+struct leg_note {
+    explicit leg_note(const runnable& item) {
+        if (item.run != &party::run_leg) return;
+        const auto& p = static_cast<const party&>(item);
+        is_task = true;
+        name = party_name(p);
+        if (!p.leaf) return;
+        const promise_base* frame = &promise_base::of(p.leaf);
+        resumed = frame->where;
+        while (frame->continuation) frame = &promise_base::of(frame->continuation);
+        began = frame->where;
+    }
+    [[nodiscard]] std::string task() const {
+        if (!is_task) return "a call";
+        return name.empty() ? describe_function(began) : name;
+    }
+
+    bool is_task = false;
+    std::string name;
+    std::source_location began;
+    std::source_location resumed;
+};
+
 }  // namespace
 
-void loop_state::report_failure(scheduler& self, const party* who,
-                                const std::exception_ptr& error, bool fatal) noexcept {
+void loop_state::report_failure(scheduler& self, const party* who, const std::exception_ptr& error,
+                                bool fatal) noexcept {
     auto& loop = static_cast<loop_state&>(self);
     failure_report report;
     report.error = error;
@@ -40,21 +67,24 @@ void loop_state::report_failure(scheduler& self, const party* who,
 }
 
 void loop_state::run_watched(runnable& item) {
+    const leg_note note(item);
     const time_point began = clock::now();
-    const bool is_party = item.run == &party::run_leg;
-    const auto* before = is_party ? &static_cast<party&>(item) : nullptr;
-    const std::string resumed_at = before != nullptr ? describe_place(*before) : std::string();
-    const std::string name = before != nullptr ? describe_party(*before) : "a call";
     item.run(item);
     const duration held = clock::now() - began;
     if (held <= options_.slow_after) return;
+    const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(held);
     std::fprintf(stderr,
-                 "lariat: %s held the thread for %lld ms; it was last resumed %s\n"
+                 "lariat: %s held the thread for %lld ms; it was last resumed at %s\n"
                  "  nobody else ran in that time: move blocking work off the loop\n",
-                 name.c_str(),
-                 static_cast<long long>(
-                     std::chrono::duration_cast<std::chrono::milliseconds>(held).count()),
-                 resumed_at.c_str());
+                 note.task().c_str(), static_cast<long long>(length.count()),
+                 describe_place(note.resumed).c_str());
+}
+
+void loop_state::report_left() const {
+    std::fprintf(stderr,
+                 "lariat: the main task has ended; %zu that it spawned and did not await, "
+                 "cancelled now:\n%s",
+                 root_.pending, dump_tasks().c_str());
 }
 
 }  // namespace lariat::detail

@@ -3,6 +3,7 @@
 #include <lariat/task/local.hpp>
 #include <lariat/task/promise.hpp>
 #include <lariat/task/scheduler.hpp>
+#include <lariat/task/trace.hpp>
 #include <lariat/task/waiter.hpp>
 
 #include <cstdio>
@@ -30,24 +31,23 @@ scheduler& required_scheduler(const char* what) noexcept {
 
 void throw_cancelled() { throw cancelled{}; }
 
-void report_never_awaited(std::coroutine_handle<>, const char* where) noexcept {
+void report_never_awaited(std::coroutine_handle<> frame) noexcept {
     std::fprintf(stderr,
                  "lariat: a task was made and never awaited, so it never ran: %s\n"
                  "  wrong: save(file);\n  right: co_await save(file);\n",
-                 where);
+                 describe_place(promise_base::of(frame).where).c_str());
 }
 
 namespace {
 
 [[noreturn]] void returned_without_waiting(const party& p) noexcept {
-    const std::source_location& at = promise_base::of(p.leaf).where;
-    std::fprintf(stderr,
-                 "lariat: a task returned control without waiting for anything; last resumed at "
-                 "%s:%u in %s.\n"
-                 "  GCC 12 miscompiles a coroutine without local variables that awaits in a condition.\n"
-                 "  wrong: while (co_await queue.next()) { ... }\n"
-                 "  right: bool more = true; while (more) { more = co_await queue.next(); ... }\n",
-                 at.file_name(), static_cast<unsigned>(at.line()), at.function_name());
+    std::fprintf(
+        stderr,
+        "lariat: a task returned control without waiting for anything; it was last resumed %s.\n"
+        "  GCC 12 miscompiles a coroutine without local variables that awaits in a condition.\n"
+        "  wrong: while (co_await queue.next()) { ... }\n"
+        "  right: bool more = true; while (more) { more = co_await queue.next(); ... }\n",
+        describe_place(p).c_str());
     std::abort();
 }
 

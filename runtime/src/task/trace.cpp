@@ -11,22 +11,34 @@ namespace lariat {
 
 namespace {
 
-// GCC calls the body of a coroutine "void f(f(int)::_Z1fi.Frame*)"; the part in parentheses up to the
-// frame's type is what the user wrote.
-std::string function_of(const std::source_location& where) {
-    std::string_view name = where.function_name();
-    const std::size_t frame = name.rfind("Frame*)");
-    if (frame == std::string_view::npos) return std::string(name);
-    const std::size_t open = name.find('(');
-    const std::size_t close = name.rfind("::", frame);
-    if (open == std::string_view::npos || close == std::string_view::npos || close <= open)
-        return std::string(name);
-    return std::string(name.substr(open + 1, close - open - 1));
+// Where the parentheses open that close at `close`.
+std::size_t opening(std::string_view text, std::size_t close) noexcept {
+    std::size_t depth = 0;
+    for (std::size_t at = close + 1; at-- != 0;) {
+        if (text[at] == ')') ++depth;
+        if (text[at] == '(' && --depth == 0) return at;
+    }
+    return std::string_view::npos;
 }
 
-std::string place(const std::source_location& where) {
-    return std::string(where.file_name()) + ":" + std::to_string(where.line()) + " in " +
-           function_of(where);
+// GCC calls the body of a coroutine "void app::f(f(int)::_ZN3app1fEi.Frame*)"; returns
+// "app::f(int)". A lambda is "void
+// g()::<lambda(int)>::operator()(g()::<lambda(int)>::_Z....Frame*)".
+std::string user_words(std::string_view name) {
+    constexpr std::string_view mark = ".Frame*)";
+    if (!name.ends_with(mark)) return std::string(name);
+    const std::size_t open = opening(name, name.size() - 1);
+    const std::size_t mangled = name.rfind("::_Z");
+    if (open == std::string_view::npos || mangled == std::string_view::npos || mangled <= open)
+        return std::string(name);
+    const std::string_view inside = name.substr(open + 1, mangled - open - 1);
+    const std::size_t close = inside.rfind(')');
+    if (inside.ends_with('>') || close == std::string_view::npos) return std::string(inside);
+    const std::size_t parameters = opening(inside, close);
+    if (parameters == std::string_view::npos) return std::string(inside);
+    std::string_view function = name.substr(0, open);
+    if (function.starts_with("void ")) function.remove_prefix(5);
+    return std::string(function) + std::string(inside.substr(parameters));
 }
 
 const char* word(party_state state) noexcept {
@@ -70,17 +82,26 @@ void append_children(const group_core& group, std::size_t depth, std::string& ou
 
 }  // namespace
 
+std::string describe_function(const std::source_location& where) {
+    return user_words(where.function_name());
+}
+
+std::string describe_place(const std::source_location& where) {
+    return std::string(where.file_name()) + ":" + std::to_string(where.line()) + " in " +
+           describe_function(where);
+}
+
 std::string describe_party(const party& p) {
     if (const std::string_view name = party_name(p); !name.empty()) return std::string(name);
     if (!p.leaf) return "a task that never began";
     const promise_base* outermost = &promise_base::of(p.leaf);
     while (outermost->continuation) outermost = &promise_base::of(outermost->continuation);
-    return function_of(outermost->where);
+    return describe_function(outermost->where);
 }
 
 std::string describe_place(const party& p) {
     if (!p.leaf) return "nowhere";
-    return "at " + place(promise_base::of(p.leaf).where);
+    return "at " + describe_place(promise_base::of(p.leaf).where);
 }
 
 std::string trace_of(const party& p) {
@@ -88,7 +109,7 @@ std::string trace_of(const party& p) {
     std::size_t depth = 0;
     for (std::coroutine_handle<> frame = p.leaf; frame;) {
         const promise_base& at = promise_base::of(frame);
-        lines += "  #" + std::to_string(depth++) + " " + place(at.where) + "\n";
+        lines += "  #" + std::to_string(depth++) + " " + describe_place(at.where) + "\n";
         frame = at.continuation;
     }
     return lines;

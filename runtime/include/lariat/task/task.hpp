@@ -56,7 +56,7 @@ struct final_awaiter {
     void await_resume() const noexcept {}
 };
 
-LARIAT_EXPORT void report_never_awaited(std::coroutine_handle<> frame, const char* where) noexcept;
+LARIAT_EXPORT void report_never_awaited(std::coroutine_handle<> frame) noexcept;
 
 }  // namespace detail
 
@@ -119,7 +119,7 @@ class [[nodiscard("a task does nothing until it is awaited: co_await it, or spaw
         if (!frame_) return;
         if (frame_.promise().who == nullptr && this_scheduler != nullptr && this_scheduler->debug)
             [[unlikely]]
-            detail::report_never_awaited(frame_, frame_.promise().where.function_name());
+            detail::report_never_awaited(frame_);
         std::exchange(frame_, {}).destroy();
     }
 

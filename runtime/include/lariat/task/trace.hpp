@@ -2,6 +2,7 @@
 
 #include <lariat/base/config.hpp>
 
+#include <source_location>
 #include <string>
 
 namespace lariat {
@@ -12,6 +13,10 @@ struct party;
 [[nodiscard]] LARIAT_EXPORT std::string describe_party(const party& p);
 /// Where it waits, or was last resumed: "at file:line in function".
 [[nodiscard]] LARIAT_EXPORT std::string describe_place(const party& p);
+/// The same in words of its own, in one form from every compiler: "file:line in function", and the
+/// function alone.
+[[nodiscard]] LARIAT_EXPORT std::string describe_place(const std::source_location& where);
+[[nodiscard]] LARIAT_EXPORT std::string describe_function(const std::source_location& where);
 /// The frames that await each other, innermost first, a line each: "  #0 file:line in function".
 /// Cost: none until asked; each await notes its place by one store.
 [[nodiscard]] LARIAT_EXPORT std::string trace_of(const party& p);

@@ -1,0 +1,229 @@
+#include <lariat/loop/loop.hpp>
+
+#include "death.hpp"
+#include "parking.hpp"
+
+#include <lariat/task/gather.hpp>
+#include <lariat/task/local.hpp>
+#include <lariat/task/sleep.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace debugged {
+
+using namespace std::chrono_literals;
+
+/// Holds the thread for as long, as a blocking call would.
+void block(lariat::duration length) {
+    const auto until = lariat::clock::now() + length;
+    while (lariat::clock::now() < until) {
+    }
+}
+
+lariat::task<> blocks_the_thread() {
+    [[maybe_unused]] const int has_a_local = 0;
+    co_await lariat::sleep(1ms);
+    block(8ms);
+    co_await lariat::sleep(1ms);
+}
+
+lariat::task<> blocks_at_its_end() {
+    co_await lariat::sleep(1ms);
+    block(8ms);
+}
+
+lariat::task<> never_awaited(int) { co_return; }
+
+lariat::task<> left_behind(lariat::test::parking& place) { co_await place.park(); }
+
+struct ask {
+    lariat::task<bool> once() {
+        co_await lariat::yield_now();
+        co_return --left >= 0;
+    }
+    int left = 3;
+    int seen = 0;
+};
+
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ == 12
+/// What GCC 12 makes a wrong program of: no local variable, and co_await in a condition.
+lariat::task<> without_a_local(ask& queue) {
+    while (co_await queue.once()) ++queue.seen;
+}
+#endif
+
+}  // namespace debugged
+
+namespace {
+
+using namespace lariat;
+using namespace std::chrono_literals;
+using lariat::test::ending;
+using lariat::test::parking;
+using lariat::test::run_in_child;
+using lariat::test::stops_with;
+
+run_options debugging() {
+    run_options options;
+    options.debug = true;
+    options.slow_after = 4ms;
+    return options;
+}
+
+/// What a debugging run of `main` prints; the run must end well.
+template <class Body>
+std::string printed_by(Body body) {
+    const ending ended = run_in_child([&] { lariat::run(debugging(), body()); });
+    CHECK(ended.exit_code == 0);
+    return ended.text;
+}
+
+[[nodiscard]] bool has(const std::string& text, std::string_view part) {
+    if (text.find(part) != std::string::npos) return true;
+    MESSAGE("\"", std::string(part), "\" is not in:\n", text);
+    return false;
+}
+
+TEST_CASE("debug: a task that holds the thread is named, with the place where it was resumed") {
+    const std::string text = printed_by([]() -> task<> {
+        auto blocking = spawn(debugged::blocks_the_thread());
+        co_await blocking;
+    });
+    CHECK(has(text, "debugged::blocks_the_thread()"));
+    CHECK(has(text, "held the thread for "));
+    CHECK(has(text, "debug_test.cpp:"));
+    CHECK(has(text, "nobody else ran in that time"));
+}
+
+TEST_CASE("debug: so is one that ends in that leg, by its name") {
+    const std::string text = printed_by([]() -> task<> {
+        auto work = []() -> task<> {
+            set_task_name("a name that is longer than what a string holds in itself");
+            co_await debugged::blocks_at_its_end();
+        };
+        {
+            auto blocking = spawn(work());
+        }
+        co_await sleep(20ms);
+    });
+    CHECK(has(text, "a name that is longer than what a string holds in itself held the thread"));
+    CHECK(has(text, "blocks_at_its_end()"));
+}
+
+TEST_CASE("debug: so is a call") {
+    const std::string text = printed_by([]() -> task<> {
+        loop::current().call_soon([] { debugged::block(8ms); });
+        co_await sleep(1ms);
+    });
+    CHECK(has(text, "a call held the thread for "));
+}
+
+TEST_CASE("debug: quick tasks are not spoken of") {
+    const std::string text = printed_by([]() -> task<> {
+        for (int i = 0; i < 3; ++i) co_await yield_now();
+    });
+    CHECK(text.empty());
+}
+
+TEST_CASE("debug: a task that was made and never awaited is named") {
+    const std::string text = printed_by([]() -> task<> {
+        {
+            auto forgotten = debugged::never_awaited(1);
+        }
+        co_return;
+    });
+    CHECK(has(text, "never awaited"));
+    CHECK(has(text, "debug_test.cpp:"));
+    CHECK(has(text, "debugged::never_awaited(int)"));
+    CHECK(has(text, "co_await save(file);"));
+}
+
+TEST_CASE("debug: what main leaves behind is listed, with what it waits for") {
+    const std::string text = printed_by([]() -> task<> {
+        static std::optional<parking> place(std::in_place);
+        spawn(debugged::left_behind(*place)).set_name("the patient one");
+        spawn(debugged::left_behind(*place));
+        co_await sleep(1ms);
+    });
+    CHECK(has(text, "the main task has ended; 2 that it spawned"));
+    CHECK(has(text, "the patient one waits for a place in the test's line"));
+    CHECK(has(text, "debugged::left_behind("));
+    CHECK(has(text, "#0 "));
+}
+
+TEST_CASE("debug: a run that leaves nothing says nothing; without debug, nothing is said at all") {
+    const std::string clean =
+        printed_by([]() -> task<> { co_await gather(sleep(1ms), sleep(2ms)); });
+    CHECK(clean.empty());
+    const ending silent = run_in_child([] {
+        auto main_task = []() -> task<> {
+            static parking place;
+            spawn(debugged::left_behind(place));
+            auto forgotten = debugged::never_awaited(1);
+            co_await sleep(1ms);
+        };
+        lariat::run(main_task());
+    });
+    CHECK(silent.exit_code == 0);
+    CHECK(silent.text.empty());
+}
+
+TEST_CASE("debug: LARIAT_DEBUG=1 asks for it too") {
+    const ending ended = run_in_child([] {
+        ::setenv("LARIAT_DEBUG", "1", 1);
+        auto main_task = []() -> task<> {
+            auto forgotten = debugged::never_awaited(1);
+            co_await sleep(1ms);
+        };
+        lariat::run(main_task());
+    });
+    CHECK(has(ended.text, "never awaited"));
+}
+
+TEST_CASE("debug: an object used from another thread stops the program") {
+    const bool stopped = stops_with("used from another thread than the one its loop runs on", [] {
+        auto main_task = []() -> task<> {
+            parking place;
+            auto waiting = spawn(debugged::left_behind(place));
+            co_await yield_now();
+            std::jthread([&] { place.wake_one(); }).join();
+            co_await waiting;
+        };
+        lariat::run(debugging(), main_task());
+    });
+    CHECK(stopped);
+}
+
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ == 12
+TEST_CASE("debug: a task that GCC 12 miscompiled is caught in every build, and the cause is said") {
+    const ending ended = run_in_child([] {
+        debugged::ask queue;
+        lariat::run(debugged::without_a_local(queue));
+    });
+    CHECK(ended.signal == SIGABRT);
+    CHECK(has(ended.text, "returned control without waiting for anything"));
+    CHECK(has(ended.text, "debugged::without_a_local("));
+    CHECK(has(ended.text, "GCC 12 miscompiles"));
+}
+#else
+TEST_CASE("debug: a task without a local variable may await in a condition, but on GCC 12") {
+    const ending ended = run_in_child([] {
+        debugged::ask queue;
+        auto without_a_local = [](debugged::ask& from) -> task<> {
+            while (co_await from.once()) ++from.seen;
+        };
+        lariat::run(without_a_local(queue));
+    });
+    CHECK(ended.exit_code == 0);
+}
+#endif
+
+}  // namespace
