@@ -11,7 +11,7 @@ if [ -n "${LARIAT_EXAMPLES_BUILD-}" ]; then # tests/run.sh names what it has bui
 else
     build=build/examples
     make=(bash -c 'build_in "$@"' build "$build" clang++-19 clang-19 -Dbuildtype=release
-        -Dtests=disabled -Dperf=disabled -Dexamples=enabled)
+        -Dtests=disabled -Dperf=enabled -Dexamples=enabled)
     printf 'Lariat: building the library and its examples with Clang 19. Logs are in %s.\n' "$logs"
     need_packages clang-19 libstdc++-12-dev meson ninja-build pkg-config liburing-dev node-llhttp \
         socat python3
@@ -19,4 +19,4 @@ else
 fi
 run_logged 'building the examples' 1200 "${make[@]}" ||
     { show_tail; stop "The build failed; $log has all of it."; }
-exec bash examples/demo.sh "$build/examples"
+exec bash examples/demo.sh "$build/examples" "$build/perf/load/echo_load"

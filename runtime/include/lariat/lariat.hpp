@@ -8,6 +8,13 @@
 #include <lariat/loop/future.hpp>
 #include <lariat/loop/io.hpp>
 #include <lariat/loop/loop.hpp>
+#include <lariat/net/address.hpp>
+#include <lariat/net/buffered_reader.hpp>
+#include <lariat/net/buffered_writer.hpp>
+#include <lariat/net/serve.hpp>
+#include <lariat/net/tcp_listener.hpp>
+#include <lariat/net/tcp_stream.hpp>
+#include <lariat/offload/signals.hpp>
 #include <lariat/task/as_completed.hpp>
 #include <lariat/task/async_generator.hpp>
 #include <lariat/task/cancel_scope.hpp>
