@@ -104,6 +104,29 @@ LARIAT_CONTRACT_TEST("a stream of megabytes comes through in order, others are n
     }
 }
 
+LARIAT_CONTRACT_TEST("all that waits already is drained, though nothing more arrives") {
+    const auto [near, far] = w.pair();
+    const std::string block(1 << 20, 'w');
+    std::size_t waiting = 0;
+    for (int n = 0; (n = w.put(far, block)) > 0;) waiting += static_cast<std::size_t>(n);
+    recorded receiving = repeated(op_code::recv, near, &w.drive());
+    w.start(receiving);
+    REQUIRE(w.run_until([&] { return receiving.received.size() == waiting; }));
+    w.cancel(receiving);
+    REQUIRE(w.finish(receiving));
+}
+
+LARIAT_CONTRACT_TEST("a hundred callers at once are all accepted") {
+    const int door = w.listener();
+    for (int i = 0; i < 100; ++i) w.call(door);
+    recorded accepting = repeated(op_code::accept, door, nullptr);
+    w.start(accepting);
+    REQUIRE(w.run_until([&] { return accepting.seen.size() == 100; }));
+    for (const recorded::outcome& each : accepting.seen) w.adopt(each.result);
+    w.cancel(accepting);
+    REQUIRE(w.finish(accepting));
+}
+
 LARIAT_CONTRACT_TEST("a multishot receive cancelled inside its own completion lends no more") {
     const auto [near, far] = w.pair();
     struct once : recorded {

@@ -180,6 +180,21 @@ LARIAT_CONTRACT_TEST("in_flight counts what is submitted and not ended") {
     }
 }
 
+LARIAT_CONTRACT_TEST("what nobody waits for does not end a wait") {
+    const auto [near, far] = w.pair();
+    std::string buffer(8, '\0');
+    recorded receiving = receive(near, buffer);
+    w.start(receiving);
+    w.settle();
+    w.put(far, "x");
+    REQUIRE(w.finish(receiving));
+    w.settle();
+    w.put(far, "nobody reads this");
+    const auto until = w.drive().now() + 5ms;
+    w.drive().poll(until);
+    CHECK(w.drive().now() >= until);
+}
+
 LARIAT_CONTRACT_TEST("a completion may submit, also on the same descriptor") {
     const auto [near, far] = w.pair();
     struct chain : recorded {

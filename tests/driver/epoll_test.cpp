@@ -197,6 +197,18 @@ LARIAT_EPOLL_TEST("a multishot receive on what is no socket is refused at once")
     for (const int fd : {ends[0], ends[1], file}) ::close(fd);
 }
 
+LARIAT_EPOLL_TEST("ops that wait on one side are served in the order of their submission") {
+    const auto [near, far] = w.pair();
+    std::deque<std::string> buffers(4, std::string(1, '\0'));
+    std::deque<recorded> receiving;
+    for (std::size_t i = 0; i < 3; ++i) w.start(receiving.emplace_back(receive(near, buffers[i])));
+    w.settle();
+    w.put(far, "abcd");
+    w.start(receiving.emplace_back(receive(near, buffers[3])));
+    CHECK(w.run_until([&] { return w.drive().stats().in_flight == 0; }));
+    CHECK(buffers[0] + buffers[1] + buffers[2] + buffers[3] == "abcd");
+}
+
 LARIAT_EPOLL_TEST("one that always has more to read leaves the others their turns") {
     const auto [near, far] = w.pair();
     const auto [quiet, other] = w.pair();
