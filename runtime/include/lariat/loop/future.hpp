@@ -31,9 +31,10 @@ namespace detail {
 ///
 /// States       pending -> awaited (the future's loop) -> pending (a cut) ...
 ///              pending | awaited -> set (whoever holds the promise, any thread)
-/// Invariant 1  the fields of the waiting side are its loop's, but `home` and `box` are lent to the one
-///              who turns `awaited` into `set`
-/// Invariant 2  the message is posted once at most: by the turn from `awaited` to `set`, on another thread
+/// Invariant 1  the fields of the waiting side are its loop's, but `home` and `box` are lent to the
+///              one who turns `awaited` into `set`
+/// Invariant 2  the message is posted once at most: by the turn from `awaited` to `set`, on another
+///              thread
 /// Invariant 3  result and failure are written by the one who claimed, before `set`
 struct LARIAT_EXPORT future_core : posted {
     enum class phase : std::uint8_t { pending, awaited, set };
@@ -137,8 +138,8 @@ class LARIAT_EXPORT future_wait : public wait_point, public single_step {
 
 /// The other end of a promise: what a task awaits.
 ///
-/// Order        the awaiting task becomes ready when the promise is set, or when the loop hears of it from
-///              another thread
+/// Order        the awaiting task becomes ready when the promise is set, or when the loop hears of
+///              it from another thread
 /// Threads      one loop: the one that awaits it
 /// Lifetime     outlives its await; otherwise free of the promise's
 /// Allocation   none
@@ -222,9 +223,10 @@ class [[nodiscard]] future {
 ///     library.ask([&] { answer.set_value(42); });   // from any thread
 ///     int value = co_await answer.get_future();
 ///
-/// Threads      made, set and destroyed on any thread; of several that set it at once the first succeeds
-/// Lifetime     free of the future's and of the loop's: what nobody waits for any more is destroyed with
-///              the last of the two. Destroyed unset, it breaks its future
+/// Threads      made, set and destroyed on any thread; of several that set it at once the first
+///              succeeds
+/// Lifetime     free of the future's and of the loop's: what nobody waits for any more is destroyed
+///              with the last of the two. Destroyed unset, it breaks its future
 /// Allocation   one record for both; nothing when it is set
 template <class T>
 class promise {

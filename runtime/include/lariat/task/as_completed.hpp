@@ -26,8 +26,8 @@ namespace detail {
 
 /// The tasks of one as_completed, without their results' type.
 ///
-/// Invariant    a task is in flight (this is its joiner), or on the line of those that ended, or was
-///              given out
+/// Invariant    a task is in flight (this is its joiner), or on the line of those that ended, or
+///              was given out
 struct LARIAT_EXPORT completion_line {
     struct item : waiter {
         item() noexcept : waiter(kind_of_item) {}
@@ -87,11 +87,11 @@ class LARIAT_EXPORT completion_wait : public wait_point, public single_step {
 ///
 /// Order        in which they end
 /// Threads      one loop
-/// Lifetime     owns the tasks' results. Destroyed early, it cancels those that still run; they end in
-///              the root scope, not in its owner's
-/// Errors       a failure is thrown by that item's value(). One that was never given out goes to the
-///              report hook when this is destroyed, and so ends the run: no exception is dropped. An item
-///              that was given out and not looked at is its receiver's decision
+/// Lifetime     owns the tasks' results. Destroyed early, it cancels those that still run; they end
+///              in the root scope, not in its owner's
+/// Errors       a failure is thrown by that item's value(). One that was never given out goes to
+///              the report hook when this is destroyed, and so ends the run: none is dropped.
+///              An item that was given out and not looked at is its receiver's decision
 /// Allocation   one block for all, and a small record a task, as spawn's
 template <class T>
 class [[nodiscard]] completions {

@@ -90,11 +90,16 @@ struct async_generator_promise : promise_base {
 ///     auto text = lines(stream);
 ///     while (auto line = co_await text.next()) std::puts(line->c_str());
 ///
-/// Order        the body runs in its consumer's place, from one next() to the co_yield that answers it
+/// GCC 12 miscompiles a body without a local variable that awaits or yields in a condition, and
+/// destroys the item of `co_yield aggregate{...}` twice unless its type has a constructor
+/// (tests/canaries, G1 and G3).
+///
+/// Order        the body runs in its consumer's place, from one next() to the co_yield that
+///              answers it
 /// Threads      one loop
-/// Lifetime     owns its frame. Destroyed before the end, the body goes no further than its co_yield and
-///              its locals are destroyed; stops the program while a next() is under way.
-///              Parameters taken by reference must outlive it
+/// Lifetime     owns its frame. Destroyed before the end, the body goes no further than its
+///              co_yield and its locals are destroyed; stops the program while a next() is under
+///              way. Parameters taken by reference must outlive it
 /// Allocation   one frame, from the thread's recycling allocator; none an item
 template <class T>
 class [[nodiscard("a generator does nothing until its next() is awaited")]] async_generator {

@@ -12,7 +12,8 @@ namespace lariat::detail {
 
 /// An awaitable and, once it is awaited, its awaiter: for what puts something around another await.
 ///
-/// Lifetime     the awaiter is built in place, as it need not be movable; until then this may be moved
+/// Lifetime     the awaiter is built in place, as it need not be movable; until then this may be
+///              moved
 /// Allocation   none
 template <class Awaitable>
 class held_awaiter {
