@@ -32,6 +32,7 @@ loop_state::loop_state(loop& face, const run_options& chosen)
       options_(chosen),
       driver_(chosen.driver),
       box_(std::make_shared<mailbox>(driver_)),
+      signals_(driver_),
       root_(&loop_state::root_child_finished) {
     scheduler::root = &root_;
     scheduler::debug = chosen.debug || debug_asked();
@@ -50,6 +51,8 @@ void loop_state::turn() {
     // First, so that a turn never sleeps after it has run what its caller waits for.
     poll();
     if (!box_->empty()) call_posted();
+    if (signals_.has_news()) [[unlikely]]
+        handle_signals();
     if (timers.size() != 0) timers.fire_due(now(), legs_per_turn);
     run_ready();
 }
@@ -106,6 +109,7 @@ void loop_state::drive(party& main) {
 }
 
 void loop_state::finish_run(party& main) {
+    end_signals(main.outcome == party_outcome::cancelled);
     const std::exception_ptr error = std::exchange(failed_, nullptr);
     if (!error) return;
     if (main.unclaimed_error) {  // only one can be thrown
@@ -128,6 +132,7 @@ void loop_state::close() noexcept {
     closed_ = true;
     scheduler* const outer = std::exchange(this_scheduler, this);
     shut_objects();
+    signals_.close();
     box_->close();
     scheduled_call::drop_all(*this);
     while (!unclaimed_.empty()) {  // their handles may outlive this loop
@@ -173,7 +178,8 @@ loop_stats loop::stats() const {
 }
 
 void loop::close() noexcept {
-    detail::require(!state_->running_, "a loop is closed when it does not run: let its main task end");
+    detail::require(!state_->running_,
+                    "a loop is closed when it does not run: let its main task end");
     state_->close();
 }
 
@@ -185,12 +191,14 @@ loop::session::session(loop& which) : loop_(which) {
             "  right: co_await work(), or run a second loop on a thread of its own");
     }
     if (which.state_->closed_) throw std::logic_error("lariat: this loop was closed; make another");
+    which.state_->begin_signals();
     this_scheduler = which.state_.get();
     which.state_->running_ = true;
     which.state_->root_.open_root();
 }
 
 loop::session::~session() {
+    loop_.state_->signals_.end_run();
     loop_.state_->running_ = false;
     this_scheduler = nullptr;
 }

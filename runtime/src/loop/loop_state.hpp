@@ -6,6 +6,7 @@
 #include <lariat/task/scope.hpp>
 
 #include "driver/driver.hpp"
+#include "loop/signal_desk.hpp"
 
 #include <cstdint>
 #include <exception>
@@ -16,8 +17,8 @@ namespace lariat::detail {
 
 /// What a loop is made of; each part has its own header and test.
 struct loop_state : scheduler {
-    /// Legs run between two looks at the kernel, the clock and the mailbox: the price of a look (a clock
-    /// reading, at worst a system call) is spread over so many.
+    /// Legs run between two looks at the kernel, the clock and the mailbox: the price of a look (a
+    /// clock reading, at worst a system call) is spread over so many.
     static constexpr int legs_per_turn = 128;
 
     loop_state(loop& face, const run_options& chosen);
@@ -33,16 +34,22 @@ struct loop_state : scheduler {
     void finish_run(party& main);
     void close() noexcept;
 
+    /// A run's share of signals: Ctrl-C, and SIGQUIT in debug mode.
+    void begin_signals();
+    /// Ends the process if Ctrl-C did: the main task unwound from it, or it came too late for that.
+    void end_signals(bool main_cancelled);
+
     loop& face_;
     run_options options_;
     driver driver_;
     std::shared_ptr<mailbox> box_;
+    signal_desk signals_;
     group_core root_;
     list<io_object> objects_;
     std::size_t orphans_ = 0;
-    list<party> unclaimed_;            ///< spawned, failed, and a handle may still ask why
-    std::exception_ptr failed_;        ///< the first failure that reached no caller
-    bool interrupted_ = false;
+    list<party> unclaimed_;      ///< spawned, failed, and a handle may still ask why
+    std::exception_ptr failed_;  ///< the first failure that reached no caller
+    bool interrupted_ = false;   ///< by a Ctrl-C that cancelled the main task
     bool running_ = false;
     bool closed_ = false;
     party* main_ = nullptr;
@@ -54,6 +61,8 @@ struct loop_state : scheduler {
     void run_watched(runnable& item);
     void report_left() const;
     void call_posted();
+    void handle_signals();
+    void die_of_interrupt() noexcept;
     void poll();
     void shut_objects() noexcept;
     static void root_child_finished(group_core& group, party& p) noexcept;
