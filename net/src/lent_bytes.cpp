@@ -25,9 +25,7 @@ lent_bytes& lent_bytes::operator=(lent_bytes&& other) noexcept {
 
 void lent_bytes::take(lent_bytes& other) noexcept {
     held_ = std::exchange(other.held_, detail::segment());
-    if (!other.attached()) return;
-    other.detach();
-    attach();
+    if (other.attached()) succeed(other);
 }
 
 void lent_bytes::release() noexcept {

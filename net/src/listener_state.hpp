@@ -1,6 +1,5 @@
 #pragma once
 
-#include <lariat/driver/op.hpp>
 #include <lariat/loop/io.hpp>
 #include <lariat/task/timer_queue.hpp>
 #include <lariat/task/wait_queue.hpp>
@@ -30,13 +29,13 @@ struct listener_state : io_object, op, timer {
     }
 
     wait_queue acceptors;
-    std::deque<int> taken;        ///< accepted descriptors that no task has yet
-    std::size_t promised = 0;     ///< of these, the ones that tasks which are ready will take
-    std::int32_t failure = 0;     ///< a negated errno that ended listening
-    std::uint16_t refs = 1;
+    std::deque<int> taken;     ///< accepted descriptors that no task has yet
+    std::size_t promised = 0;  ///< of these, the ones that tasks which are ready will take
+    std::int32_t failure = 0;  ///< a negated errno that ended listening
+    std::uint32_t refs = 1;
     bool armed = false;
     bool resting = false;
-    bool said_short = false;      ///< of descriptors; said once until it is over
+    bool said_short = false;  ///< of descriptors; said once until it is over
     bool closing = false;
 
  private:

@@ -43,11 +43,11 @@ void stream_state::received(op& done) noexcept {
     }
     if (self.reader == nullptr) {
         if (self.armed && self.queue.size() >= queued_segments) self.cancel(self);
-    } else if (self.readable()) {
-        std::exchange(self.reader, nullptr)->wake();
-    } else {
-        self.arm();  // it had been paused, and its reader came back before the pause was complete
+        return;
     }
+    // It had been paused, and its reader came back before the pause was complete.
+    if (!self.readable()) self.arm();
+    if (self.readable()) std::exchange(self.reader, nullptr)->wake();
 }
 
 void stream_state::take_in(op& done) noexcept {
@@ -71,8 +71,8 @@ void stream_state::take_in(op& done) noexcept {
     }
 }
 
-// What a reader is behind with moves to memory of its own: a lent buffer serves many connections, and a
-// slow one must not keep it from them.
+// What a reader is behind with moves to memory of its own: a lent buffer serves many connections,
+// and a slow one must not keep it from them.
 bool stream_state::hold_privately(segment& arrived) noexcept {
     const std::uint32_t borrowed = std::exchange(arrived.lent, 0);
     arrived.block = static_cast<std::byte*>(::operator new(arrived.size, std::nothrow));
@@ -160,7 +160,7 @@ void stream_state::finish_close() noexcept {
     released = true;
     release_loop();
     detach();
-    if (closer != nullptr) std::exchange(closer, nullptr)->wake();
+    closers.wake_all();
     drop_ref();
 }
 
@@ -168,10 +168,6 @@ void stream_state::loop_closes(io_object& self) noexcept {
     // From here on it is the driver's completions that end it; the list needs it no more.
     static_cast<list_link&>(self).unlink();
     static_cast<stream_state&>(self).close();
-}
-
-void stream_state::drop_ref() noexcept {
-    if (--refs == 0) delete this;
 }
 
 }  // namespace lariat::detail

@@ -28,15 +28,17 @@ static_assert(sizeof(msghdr) <= 56 && alignof(msghdr) <= 8);
 const wait_kind stream_wait::kind_of_wait{"bytes to receive", &stream_wait::leave};
 
 bool stream_wait::must_wait() noexcept {
-    if (stream_ == nullptr || stream_->closing || stream_->readable()) return false;
+    if (!stream_ || stream_->closing || stream_->readable()) return false;
     require(stream_->reader == nullptr, "one task at a time reads from a stream");
     stream_->arm();
     return !stream_->readable();
 }
 
 std::error_code stream_wait::error() const noexcept {
-    if (stream_ == nullptr || stream_->closing) return errc::closed;
+    if (!stream_ || stream_->closing) return errc::closed;
     if (stream_->failure != 0) return system_code(stream_->failure);
+    require(stream_->ended,
+            "one task at a time reads from a stream");  // it took what woke this one
     return {};
 }
 
@@ -58,17 +60,16 @@ send_wait::send_wait(stream_state* stream, bytes data, bool all) noexcept
 send_wait::send_wait(send_wait&& other) noexcept
     : wait_point(std::move(other)),
       op(other),
-      stream_(other.stream_),
+      stream_(std::move(other.stream_)),
       wanted_(other.wanted_),
       all_(other.all_) {}
 
 bool send_wait::begin() noexcept {
-    if (stream_ == nullptr || stream_->closing || stream_->broken || wanted_ == 0) return false;
+    if (!stream_ || stream_->closing || stream_->broken || wanted_ == 0) return false;
     require(stream_->sending == nullptr, "one task at a time writes to a stream");
     stream_->attach();
     op::fd = stream_->op::fd;
     stream_->sending = this;
-    stream_->add_ref();
     while (stream_->submit(*this)) {
         if (!advance()) {
             end();
@@ -106,7 +107,6 @@ void send_wait::end() noexcept {
     if (all_ && taken_ != 0 && wanted_ != 0) stream_->broken = true;
     stream_->sent();
     if (stream_->closing && failure_ == -ECANCELED && !cut_asked_) failure_ = 0;
-    stream_->drop_ref();
 }
 
 void send_wait::sent(op& done) noexcept {
@@ -128,9 +128,10 @@ void send_wait::leave(waiter& w) noexcept {
 lariat::result<std::size_t> send_wait::finish() {
     throw_if_cut();
     if (failure_ != 0) return system_code(failure_);
-    if (wanted_ == 0 || (!all_ && taken_ != 0)) return taken_;
-    if (stream_ == nullptr) return make_error_code(errc::closed);
-    return make_error_code(stream_->closing ? errc::closed : errc::broken);
+    if (taken_ != 0 && (wanted_ == 0 || !all_)) return taken_;
+    if (!stream_ || stream_->closing) return make_error_code(errc::closed);
+    if (stream_->broken) return make_error_code(errc::broken);
+    return taken_;  // there was nothing to send
 }
 
 }  // namespace detail
@@ -162,7 +163,8 @@ lariat::result<void> write_awaiter::finish_nothrow() {
     return ended.error();
 }
 
-gather_write_awaiter::gather_write_awaiter(detail::stream_state* stream, std::span<const bytes> parts)
+gather_write_awaiter::gather_write_awaiter(detail::stream_state* stream,
+                                           std::span<const bytes> parts)
     : send_wait(stream, bytes(), true) {
     op::code = op_code::send_msg;
     if (parts.size() > few_.size()) many_.resize(parts.size());
@@ -201,23 +203,9 @@ lariat::result<void> gather_write_awaiter::finish_nothrow() {
     return ended.error();
 }
 
-const wait_kind close_awaiter::kind_of_wait{"a stream to be gone", &close_awaiter::leave};
+const wait_kind close_awaiter::kind_of_wait{"a stream to be gone", &wait_queue::leave};
 
 close_awaiter::close_awaiter(detail::stream_state* stream) noexcept
-    : wait_point(kind_of_wait), stream_(stream) {
-    if (stream_ != nullptr) stream_->add_ref();
-}
-
-close_awaiter::close_awaiter(close_awaiter&& other) noexcept
-    : wait_point(std::move(other)), stream_(std::exchange(other.stream_, nullptr)) {}
-
-close_awaiter::~close_awaiter() {
-    if (stream_ != nullptr) stream_->drop_ref();
-}
-
-void close_awaiter::leave(waiter& w) noexcept {
-    static_cast<close_awaiter&>(w).stream_->closer = nullptr;
-    w.wake(wake_reason::cut);
-}
+    : wait_point(kind_of_wait), stream_(stream) {}
 
 }  // namespace lariat

@@ -13,7 +13,9 @@ namespace lariat {
 const wait_kind accept_awaiter::kind_of_wait{"a connection to accept", &accept_awaiter::leave};
 
 bool accept_awaiter::must_wait() noexcept {
-    if (listener_ == nullptr || listener_->closing) return false;
+    if (listener_ == nullptr) return false;
+    ++listener_->refs;  // until the result is taken: the handle may go before
+    if (listener_->closing) return false;
     if (listener_->promised == listener_->taken.size()) {
         listener_->arm();
         if (listener_->failure != 0) return false;
@@ -27,6 +29,12 @@ bool accept_awaiter::must_wait() noexcept {
 }
 
 result<tcp_stream> accept_awaiter::finish_nothrow() {
+    struct letting_go {
+        detail::listener_state* listener;
+        ~letting_go() {
+            if (listener != nullptr) listener->drop_ref();
+        }
+    } const at_the_end{listener_};
     throw_if_cut();
     if (listener_ == nullptr || listener_->closing) return make_error_code(errc::closed);
     if (listener_->promised == 0) return system_code(listener_->failure);
@@ -45,12 +53,16 @@ tcp_listener tcp_listener::bind(const endpoint& where, const listen_options& opt
     const detail::socket_address address = detail::to_sockaddr(where);
     if (::bind(fd, address.get(), address.length) != 0)
         detail::throw_errno("binding " + where.to_string());
-    if (::listen(fd, options.backlog) != 0) detail::throw_errno("listening on " + where.to_string());
+    if (::listen(fd, options.backlog) != 0)
+        detail::throw_errno("listening on " + where.to_string());
     return adopt(socket.release());
 }
 
 tcp_listener tcp_listener::adopt(int descriptor) {
-    return tcp_listener(new detail::listener_state(descriptor));
+    unique_fd owned(descriptor);
+    tcp_listener adopted(new detail::listener_state(descriptor));
+    (void)owned.release();
+    return adopted;
 }
 
 void tcp_listener::pause() noexcept {

@@ -5,6 +5,7 @@
 #include "socket_call.hpp"
 
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <netinet/in.h>
@@ -33,18 +34,36 @@ class connect_awaiter : public io_awaiter {
     }
 };
 
-task<result<tcp_stream>> connect_to(endpoint to) {
-    const detail::socket_address address = detail::to_sockaddr(to);
-    unique_fd socket = detail::open_tcp(to);
-    detail::set_flag(socket.get(), IPPROTO_TCP, TCP_NODELAY, true, "TCP_NODELAY");
-    const std::int32_t failed = co_await connect_awaiter(socket.get(), address);
-    if (failed < 0) co_return system_code(failed);
-    co_return tcp_stream(socket.release());
+/// A socket that is not connected yet, as a stream of the running loop.
+result<tcp_stream> open_stream(const endpoint& toward) {
+    try {
+        unique_fd socket = detail::open_tcp(toward);
+        detail::set_flag(socket.get(), IPPROTO_TCP, TCP_NODELAY, true, "TCP_NODELAY");
+        return tcp_stream(socket.release());
+    } catch (const std::system_error& failed) {
+        return failed.code();
+    }
 }
 
 }  // namespace
 
-tcp_stream::tcp_stream(int descriptor) : state_(new detail::stream_state(descriptor)) {}
+task<result<tcp_stream>> tcp_stream::connect_to(endpoint to) {
+    const detail::socket_address address = detail::to_sockaddr(to);
+    result<tcp_stream> made = open_stream(to);
+    if (!made) co_return made.error();
+    // From here on an operation names the descriptor: should it fail, or be cut, it is the loop
+    // that closes it.
+    made->state_->attach();
+    const std::int32_t failed = co_await connect_awaiter(made->state_->op::fd, address);
+    if (failed < 0) co_return system_code(failed);
+    co_return made;
+}
+
+tcp_stream::tcp_stream(int descriptor) {
+    unique_fd owned(descriptor);
+    state_ = new detail::stream_state(descriptor);
+    (void)owned.release();
+}
 
 void tcp_stream::release() noexcept {
     state_->close();

@@ -112,8 +112,9 @@ def concurrent_fetch(program):
                                  text=True, timeout=40)
         server.shutdown()
         for i, name in enumerate(names):
-            with open(os.path.join(site, name), "rb") as a, open(os.path.join(saved, name), "rb") as b:
-                assert a.read() == b.read(), name
+            with open(os.path.join(site, name), "rb") as served:
+                with open(os.path.join(saved, name), "rb") as kept:
+                    assert served.read() == kept.read(), name
             assert f"200 {i * 3001} bytes {urls[i]}\n" in printed.stdout, printed.stdout
 
 

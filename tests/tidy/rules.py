@@ -114,6 +114,8 @@ MAX_LINES = {
 }
 MAX_FUNCTION = 70
 MAX_COLUMNS = 100
+# Programs as their users wrote them: kept to the letter, so neither folded nor formatted.
+AS_WRITTEN = "tests/programs/"
 README_LINES = 150
 README_NAMES = ["examples/run.sh", "tests/run.sh"]
 

@@ -14,44 +14,49 @@ namespace lariat::detail {
 /// submit(op)      Starts it. True: it has finished already, `result` is set and `complete` is not
 ///                 called. False: `complete` is called later, from `poll` and from nowhere else.
 ///                 Never fails: a refusal is a result. The op's descriptor may be blocking or not.
-/// cancel(op)      Asks that it end soon. It still completes through `complete`, with what happened:
-///                 -ECANCELED (nothing happened) or its own result. One not in flight: nothing.
+/// cancel(op)      Asks that it end soon. It still completes through `complete`, with what
+///                 happened: -ECANCELED (nothing happened) or its own result. One not in flight:
+///                 nothing.
 /// poll(until)     One turn: hands everything submitted to the kernel and waits until something
 ///                 completed, `wake` was called, or `until` has come (`no_wait`: does not wait;
-///                 `forever`); a wake may be reported once more. Calls `complete` for what completed; a completion may submit and
-///                 cancel, and an op that completed for the last time may be freed inside it. At most
-///                 one kernel entry, unless a queue was full.
-/// wake()          Any thread: the present or next `poll` returns. Coalesced; safe in a signal handler.
+///                 `forever`); a wake may be reported once more. Calls `complete` for what
+///                 completed; a completion may submit and cancel, and an op that completed for the
+///                 last time may be freed inside it. At most one kernel entry, unless a queue was
+///                 full.
+/// wake()          Any thread: the present or next `poll` returns. Coalesced; safe in a signal
+///                 handler.
 /// give_back(lent) Returns a lent buffer. Order is free.
 /// stats()         Counters; `in_flight` counts submitted ops without their last completion.
 /// now()           The clock that `poll` obeys: CLOCK_MONOTONIC, virtual under sim.
 ///
-/// Order           Completions come in the order in which the kernel reported them. Of several ops that
-///                 wait on the same side of one descriptor, any may be served first: io_uring's
-///                 waiters are no queue. So a stream has one receive and one send in flight.
+/// Order           Completions come in the order in which the kernel reported them. Of several ops
+///                 that wait on the same side of one descriptor, any may be served first:
+///                 io_uring's waiters are no queue. So a stream has one receive and one send in
+///                 flight.
 /// Cancel race     The op's own completion decides; a multishot op that is cancelled may complete
 ///                 with data first and -ECANCELED after.
 /// Close           `close` is submitted only when no other op is in flight on the descriptor. A
 ///                 descriptor that any op but `poll` has named is closed by `close` and by nothing
-///                 else: drivers keep account of it. One that `poll` alone has named is foreign, and
-///                 its owner may close it unseen while nothing waits on it.
-/// Multishot       A refusal may come as submit's true, with `more` false. While no buffer can be lent
-///                 a receive waits for give_back and is told nothing; `starved` counts it.
-/// Flags           MSG_DONTWAIT: -EAGAIN instead of a wait. SIGPIPE is not raised (a `write` to a pipe
-///                 before Linux 6.18 may raise it under io_uring).
+///                 else: drivers keep account of it. One that `poll` alone has named is foreign,
+///                 and its owner may close it unseen while nothing waits on it.
+/// Multishot       A refusal may come as submit's true, with `more` false. While every buffer
+///                 is held a receive gets a block of its own; without memory for that it waits for
+///                 give_back and is told nothing. `starved` counts both.
+/// Flags           MSG_DONTWAIT: -EAGAIN instead of a wait. SIGPIPE is not raised (a `write` to a
+///                 pipe before Linux 6.18 may raise it under io_uring).
 /// Connect         A Unix listener whose queue is full may answer -EAGAIN: nothing tells when there
 ///                 is room.
 /// Destruction     Only with in_flight == 0 and nothing lent; asserted.
 template <class Driver>
-concept driver_contract =
-    requires(Driver driver, const Driver fixed, op& operation, time_point until, std::uint32_t lent) {
-        { driver.submit(operation) } noexcept -> std::same_as<bool>;
-        { driver.cancel(operation) } noexcept;
-        { driver.poll(until) };
-        { driver.wake() } noexcept;
-        { driver.give_back(lent) } noexcept;
-        { fixed.stats() } noexcept -> std::same_as<driver_stats>;
-        { fixed.now() } noexcept -> std::same_as<time_point>;
-    };
+concept driver_contract = requires(Driver driver, const Driver fixed, op& operation,
+                                   time_point until, std::uint32_t lent) {
+    { driver.submit(operation) } noexcept -> std::same_as<bool>;
+    { driver.cancel(operation) } noexcept;
+    { driver.poll(until) };
+    { driver.wake() } noexcept;
+    { driver.give_back(lent) } noexcept;
+    { fixed.stats() } noexcept -> std::same_as<driver_stats>;
+    { fixed.now() } noexcept -> std::same_as<time_point>;
+};
 
 }  // namespace lariat::detail

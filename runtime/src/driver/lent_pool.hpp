@@ -3,6 +3,8 @@
 #include <lariat/base/assert.hpp>
 #include <lariat/driver/options.hpp>
 
+#include "driver/lent_piece.hpp"
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -23,11 +25,7 @@ namespace lariat::detail {
 /// Limits       `lent_buffer_count` buffers; then room() is empty
 class lent_pool {
  public:
-    struct space {
-        std::byte* at = nullptr;
-        std::uint32_t bytes = 0;  ///< 0: none now
-        std::uint32_t name = 0;
-    };
+    using space = lent_space;
 
     explicit lent_pool(const driver_options& options)
         : bytes_(std::bit_ceil(options.lent_buffer_bytes)),

@@ -31,6 +31,13 @@ void io_object::detach() noexcept {
     home = nullptr;
 }
 
+void io_object::succeed(io_object& other) noexcept {
+    loop_state& loop = static_cast<loop_state&>(*other.home);
+    other.detach();
+    home = &loop;
+    loop.objects_.push_back(*this);
+}
+
 namespace {
 loop_state& loop_of(const io_object& object) noexcept {
     return static_cast<loop_state&>(*object.home);

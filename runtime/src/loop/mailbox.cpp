@@ -8,8 +8,8 @@ namespace lariat {
 
 bool mailbox::post(detail::posted& message) noexcept {
     if (queue_.push(message) == push_outcome::refused) return false;
-    // Sequentially consistent, as push is: either the loop sees the message in sleep(), or we see here
-    // that it sleeps. A loop that is awake looks by itself before it sleeps.
+    // Sequentially consistent, as push is: either the loop sees the message in sleep(), or we see
+    // here that it sleeps. A loop that is awake looks by itself before it sleeps.
     if (sleeping_.load(std::memory_order_seq_cst) &&
         sleeping_.exchange(false, std::memory_order_acq_rel)) {
         driver_->wake();

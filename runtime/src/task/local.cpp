@@ -43,9 +43,7 @@ void inherit_locals(party& child, const party* parent) noexcept {
     ++child.locals->refs;
 }
 
-void push_local(party& p, local_node& node) noexcept {
-    node.next = std::exchange(p.locals, &node);
-}
+void push_local(party& p, local_node& node) noexcept { node.next = std::exchange(p.locals, &node); }
 
 party& running_party(const char* what) noexcept {
     party* running = detail::required_scheduler(what).current;

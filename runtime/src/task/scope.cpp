@@ -38,8 +38,8 @@ void scope_core::cancel() noexcept {
     }
 }
 
-// Marks the scopes of `p` from `from` inward, as far as no shield stands between, puts the groups among
-// them on the worklist, and cuts the party's wait if its innermost scope is reached.
+// Marks the scopes of `p` from `from` inward, as far as no shield stands between, puts the groups
+// among them on the worklist, and cuts the party's wait if its innermost scope is reached.
 void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept {
     scope_core* nearest_shield = nullptr;
     for (scope_core* at = p.scope; at != &from; at = at->parent_) {

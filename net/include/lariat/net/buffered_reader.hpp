@@ -9,6 +9,7 @@
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/task.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -25,9 +26,9 @@ namespace lariat {
 /// Order        bytes come in order; one task reads at a time
 /// Lifetime     borrows the stream; what was read ahead goes with the reader
 /// Allocation   one buffer, which grows to what a single verb needs and no further than `limit`
-/// Errors       the stream's; incomplete_read when it ends inside what was asked for; limit_error for a
-///              line or stretch of more than `limit` bytes. In every case, and when cancelled, no byte is
-///              lost: what had come is still there for the next verb
+/// Errors       the stream's; incomplete_read when it ends inside what was asked for; limit_error
+///              for a line or stretch of more than `limit` bytes. In every case, and when
+///              cancelled, no byte is lost: what had come is still there for the next verb
 template <class Stream>
 class buffered_reader {
  public:
@@ -36,8 +37,8 @@ class buffered_reader {
     explicit buffered_reader(Stream& stream, std::size_t limit = default_limit)
         : stream_(&stream), limit_(limit) {}
 
-    /// Returns the next line without its "\n" or "\r\n"; a last line need not have one; empty optional at
-    /// the end of the stream.
+    /// Returns the next line without its "\n" or "\r\n"; a last line need not have one; empty
+    /// optional at the end of the stream.
     [[nodiscard]] verb<std::optional<std::string>> read_line() {
         return {line(), "reading a line"};
     }
@@ -56,8 +57,8 @@ class buffered_reader {
     [[nodiscard]] verb<std::size_t> read_some(mutable_bytes room) {
         return {some(room), "reading"};
     }
-    /// Returns at least `count` bytes, fewer at the end of the stream, and leaves them unread. Valid until
-    /// the next verb. Pre: count <= limit.
+    /// Returns at least `count` bytes, fewer at the end of the stream, and leaves them unread.
+    /// Valid until the next verb. Pre: count <= limit.
     [[nodiscard]] verb<std::string_view> peek(std::size_t count = 1) {
         return {look(count), "peeking"};
     }
@@ -68,8 +69,8 @@ class buffered_reader {
  private:
     /// Reads once more. Returns false at the end of the stream.
     task<result<bool>> more(std::size_t at_least = 1) {
-        if (buffer_.size() + at_least > limit_) at_least = limit_ - buffer_.size();
-        if (at_least == 0) co_return make_error_code(errc::limit);
+        if (buffer_.size() >= limit_) co_return make_error_code(errc::limit);
+        at_least = std::min(at_least, limit_ - buffer_.size());
         const mutable_bytes room = buffer_.room(at_least, limit_);
         auto reading = stream_->read_some(room);
         const result<std::size_t> got = co_await nothrow(std::move(reading));
@@ -83,6 +84,7 @@ class buffered_reader {
         for (;;) {
             const std::size_t end = buffer_.text().find('\n', searched);
             if (end != std::string_view::npos) {
+                if (end >= limit_) co_return make_error_code(errc::limit);
                 std::string found(buffer_.text().substr(0, end));
                 buffer_.drop(end + 1);
                 if (!found.empty() && found.back() == '\r') found.pop_back();
@@ -105,6 +107,7 @@ class buffered_reader {
         for (;;) {
             const std::size_t at = buffer_.text().find(delimiter, searched);
             if (at != std::string_view::npos) {
+                if (at + delimiter.size() > limit_) co_return make_error_code(errc::limit);
                 std::string found(buffer_.text().substr(0, at + delimiter.size()));
                 buffer_.drop(found.size());
                 co_return found;
@@ -126,8 +129,8 @@ class buffered_reader {
     }
 
     task<result<void>> fill(mutable_bytes room) {
-        // Large reads go past the buffer, but a reader that is cut must lose nothing: so only what is
-        // certain to complete is taken out of it.
+        // Large reads go past the buffer, but a reader that is cut must lose nothing: so only what
+        // is certain to complete is taken out of it.
         while (buffer_.size() < room.size()) {
             const result<bool> grown = co_await widen(room.size());
             if (!grown) co_return grown.error();

@@ -17,7 +17,8 @@ namespace lariat {
 /// Order        bytes go in the order of writing; one task writes at a time
 /// Lifetime     borrows the stream. Destroyed with bytes unsent it drops them: flush() first
 /// Allocation   one buffer of `capacity` bytes
-/// Errors       the stream's. A write or flush that was cut short after part had gone breaks the stream
+/// Errors       the stream's. A write or flush that was cut short after part had gone breaks the
+///              stream
 template <class Stream>
 class buffered_writer {
  public:
@@ -26,8 +27,8 @@ class buffered_writer {
         held_.reserve(capacity_);
     }
 
-    /// Keeps the bytes, or sends them with what was kept once the buffer is full. Borrows `data` until it
-    /// has ended.
+    /// Keeps the bytes, or sends them with what was kept once the buffer is full. Borrows `data`
+    /// until it has ended.
     [[nodiscard]] verb<void> write(bytes data) { return {put(data), "writing"}; }
     /// Sends what was kept.
     [[nodiscard]] verb<void> flush() { return {send_held(), "flushing"}; }

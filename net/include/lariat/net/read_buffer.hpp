@@ -19,8 +19,8 @@ class read_buffer {
     [[nodiscard]] std::size_t size() const noexcept { return end_ - begin_; }
     [[nodiscard]] std::string_view text() const noexcept { return {data_.get() + begin_, size()}; }
 
-    /// Room for at least `wanted` bytes, the buffer as a whole growing to at most `most` (or what is
-    /// wanted). Moves what is there: views end.
+    /// Room for at least `wanted` bytes, the buffer as a whole growing to at most `most` (or what
+    /// is wanted). Moves what is there: views end.
     [[nodiscard]] mutable_bytes room(std::size_t wanted, std::size_t most) {
         if (capacity_ - end_ < wanted && begin_ != 0) {
             std::memmove(data_.get(), data_.get() + begin_, size());

@@ -19,15 +19,16 @@ struct serve_options {
     duration drain = duration::zero();      ///< how long open connections may go on after the stop
     signals stop_on;                        ///< which signals stop it; none by default
 
-    serve_options() {}  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+    serve_options() {
+    }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
 };
 
 namespace detail {
 
 /// The connections of one serve().
 ///
-/// States       serving (begin) -> draining (stop) -> ended (the last child); a drain that takes too
-///              long, or an accept that fails, cancels what is left
+/// States       serving (begin) -> draining (stop) -> ended (the last child); a drain that takes
+///              too long, or an accept that fails, cancels what is left
 class LARIAT_EXPORT connection_set : public child_set, private timer {
  public:
     explicit connection_set(const serve_options& options) noexcept;
@@ -86,6 +87,7 @@ class LARIAT_EXPORT connection_set : public child_set, private timer {
     [[nodiscard]] run_awaiter run(task<> accepting) noexcept {
         return run_awaiter(*this, std::move(accepting));
     }
+
  private:
     static void child_ended(group_core& group, party& p) noexcept;
     static void drain_over(timer& due) noexcept;
@@ -131,13 +133,14 @@ task<> accept_until_stopped(connection_set& set, tcp_listener& listener, Handler
 
 /// Accepts connections and runs handler(stream), a task, for each, until it is stopped.
 ///
-/// A handler that fails ends its own connection; the failure goes to the report hook and serving goes on.
-/// Beyond max_connections nothing is accepted. Short of descriptors the listener pauses and resumes.
+/// A handler that fails ends its own connection; the failure goes to the report hook and serving
+/// goes on. Beyond max_connections nothing is accepted. Short of descriptors the listener pauses
+/// and resumes.
 ///
-/// Suspends until stopped by a signal of stop_on, by listener.close(), or by cancellation; then no more is
-/// accepted, open connections have `drain` to end, and what is left is cancelled and awaited · Errors: the
-/// listener's · Cancel: as said; it takes up to `drain`, then throws · Borrows the listener; the handler is
-/// moved into the serving task.
+/// Suspends until stopped by a signal of stop_on, by listener.close(), or by cancellation; then no
+/// more is accepted, open connections have `drain` to end, and what is left is cancelled and
+/// awaited · Errors: the listener's · Cancel: as said; it takes up to `drain`, then throws ·
+/// Borrows the listener; the handler is moved into the serving task.
 template <class Handler>
 task<> serve(tcp_listener& listener, Handler handler, serve_options options = serve_options()) {
     detail::connection_set connections(options);

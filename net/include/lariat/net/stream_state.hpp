@@ -1,13 +1,14 @@
 #pragma once
 
-#include <lariat/driver/op.hpp>
 #include <lariat/loop/io.hpp>
 #include <lariat/net/buffer.hpp>
 #include <lariat/task/promise.hpp>
+#include <lariat/task/wait_queue.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace lariat::detail {
@@ -46,27 +47,29 @@ struct LARIAT_EXPORT stream_state : io_object, op {
     /// What a read that found no bytes returns: 0 at the end, or a negated errno.
     [[nodiscard]] std::int32_t why_nothing() const noexcept { return failure; }
 
-    /// Ends it for everybody: reads and writes under way fail with closed_error. At once if nothing is
-    /// in flight, else as soon as the driver allows.
+    /// Ends it for everybody: reads and writes under way fail with closed_error. At once if nothing
+    /// is in flight, else as soon as the driver allows.
     void close() noexcept;
     /// The write under way has had its last completion.
     void sent() noexcept;
     void add_ref() noexcept { ++refs; }
-    void drop_ref() noexcept;
+    void drop_ref() noexcept {
+        if (--refs == 0) delete this;
+    }
     void drop_segment(const segment& gone) const noexcept;
 
-    segment head;                 ///< the oldest; size 0: none
-    std::vector<segment> queue;   ///< the following ones, in order
+    segment head;                ///< the oldest; size 0: none
+    std::vector<segment> queue;  ///< the following ones, in order
     waiter* reader = nullptr;
-    waiter* closer = nullptr;
-    op* sending = nullptr;        ///< the write under way, in its writer's frame
-    std::int32_t failure = 0;     ///< a negated errno that ended receiving
+    wait_queue closers;
+    op* sending = nullptr;     ///< the write under way, in its writer's frame
+    std::int32_t failure = 0;  ///< a negated errno that ended receiving
     std::uint16_t refs = 1;
     bool armed = false;
     bool ended = false;
     bool closing = false;
     bool released = false;
-    bool broken = false;          ///< a write was cut short: what the peer has is in doubt
+    bool broken = false;  ///< a write was cut short: what the peer has is in doubt
 
  private:
     static void received(op& done) noexcept;
@@ -76,6 +79,26 @@ struct LARIAT_EXPORT stream_state : io_object, op {
     [[nodiscard]] bool hold_privately(segment& arrived) noexcept;
     void close_descriptor() noexcept;
     void finish_close() noexcept;
+};
+
+/// A verb's own reference: the stream's handle may go, in another task, before the verb has ended.
+class stream_ref {
+ public:
+    explicit stream_ref(stream_state* stream) noexcept : stream_(stream) {
+        if (stream_ != nullptr) stream_->add_ref();
+    }
+    stream_ref(stream_ref&& other) noexcept : stream_(std::exchange(other.stream_, nullptr)) {}
+    stream_ref& operator=(stream_ref&&) = delete;
+    ~stream_ref() {
+        if (stream_ != nullptr) stream_->drop_ref();
+    }
+
+    [[nodiscard]] stream_state* get() const noexcept { return stream_; }
+    [[nodiscard]] stream_state* operator->() const noexcept { return stream_; }
+    [[nodiscard]] explicit operator bool() const noexcept { return stream_ != nullptr; }
+
+ private:
+    stream_state* stream_;
 };
 
 }  // namespace lariat::detail

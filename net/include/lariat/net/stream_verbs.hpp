@@ -15,11 +15,12 @@ namespace lariat {
 
 namespace detail {
 
-/// Waits until a stream has something to read. Being cut, it has taken nothing: what arrives stays in
-/// the stream.
+/// Waits until a stream has something to read. Being cut, it has taken nothing: what arrives stays
+/// in the stream.
 class LARIAT_EXPORT stream_wait : public wait_point {
  public:
-    explicit stream_wait(stream_state* stream) noexcept : wait_point(kind_of_wait), stream_(stream) {}
+    explicit stream_wait(stream_state* stream) noexcept
+        : wait_point(kind_of_wait), stream_(stream) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
@@ -34,10 +35,10 @@ class LARIAT_EXPORT stream_wait : public wait_point {
     /// Arms the stream if need be; false when there is something already.
     [[nodiscard]] bool must_wait() noexcept;
     /// Null when bytes are there; else why not: the end (no error), or an error.
-    [[nodiscard]] bool has_bytes() const noexcept { return stream_ != nullptr && stream_->head.size != 0; }
+    [[nodiscard]] bool has_bytes() const noexcept { return stream_ && stream_->head.size != 0; }
     [[nodiscard]] std::error_code error() const noexcept;
 
-    stream_state* stream_;
+    stream_ref stream_;
 
  private:
     static void leave(waiter& w) noexcept;
@@ -90,8 +91,8 @@ class LARIAT_EXPORT send_wait : public wait_point, protected op {
 
     [[nodiscard]] lariat::result<std::size_t> finish();
 
-    stream_state* stream_;
-    std::size_t wanted_;        ///< bytes still to be taken
+    stream_ref stream_;
+    std::size_t wanted_;  ///< bytes still to be taken
     std::size_t taken_ = 0;
 
  private:
@@ -131,26 +132,21 @@ class LARIAT_EXPORT write_awaiter : public detail::send_wait {
 class LARIAT_EXPORT close_awaiter : public wait_point {
  public:
     explicit close_awaiter(detail::stream_state* stream) noexcept;
-    close_awaiter(close_awaiter&& other) noexcept;
-    close_awaiter& operator=(close_awaiter&&) = delete;
-    ~close_awaiter();
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = *frame.promise().who;
-        if (stream_ == nullptr || stream_->released || stream_->closer != nullptr)
-            return pass(p, frame);
-        stream_->closer = this;
+        if (!stream_ || stream_->released) return pass(p, frame);
+        stream_->closers.add(*this);
         park(p, frame);
         return true;
     }
     void await_resume() const { throw_if_cut(); }
 
  private:
-    static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 
-    detail::stream_state* stream_;
+    detail::stream_ref stream_;
 };
 
 /// Allocation: none up to eight parts.

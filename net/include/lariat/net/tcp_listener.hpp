@@ -13,12 +13,13 @@ struct listener_state;
 }
 
 struct listen_options {
-    int backlog = 4096;             ///< connections the kernel completes ahead of accept (listen(2))
-    bool reuse_address = true;      ///< binds though old connections linger (SO_REUSEADDR)
-    bool reuse_port = false;        ///< several listeners share the port (SO_REUSEPORT)
-    bool no_delay = true;           ///< accepted streams start without Nagle's delay
+    int backlog = 4096;         ///< connections the kernel completes ahead of accept (listen(2))
+    bool reuse_address = true;  ///< binds though old connections linger (SO_REUSEADDR)
+    bool reuse_port = false;    ///< several listeners share the port (SO_REUSEPORT)
+    bool no_delay = true;       ///< accepted streams start without Nagle's delay
 
-    listen_options() {}  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+    listen_options() {
+    }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
 };
 
 /// Waits for a connection. Being cut, it has taken none.
@@ -47,7 +48,8 @@ class LARIAT_EXPORT accept_awaiter : public wait_point {
 
 /// A socket that accepts TCP connections.
 ///
-/// Order        connections come in the kernel's order; tasks that accept at once are served in FIFO
+/// Order        connections come in the kernel's order; tasks that accept at once are served in
+///              FIFO
 /// Threads      the loop it was first used on
 /// Lifetime     a handle: move-only; its end closes the socket and the connections nobody took
 /// Limits       out of descriptors or memory it pauses, says so once on stderr, tries again every
@@ -57,7 +59,8 @@ class LARIAT_EXPORT tcp_listener {
     tcp_listener() noexcept = default;
     tcp_listener(tcp_listener&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
     tcp_listener& operator=(tcp_listener&& other) noexcept {
-        std::swap(state_, other.state_);
+        tcp_listener taken(std::move(other));
+        std::swap(state_, taken.state_);  // what was here is closed
         return *this;
     }
     ~tcp_listener() {
@@ -68,11 +71,12 @@ class LARIAT_EXPORT tcp_listener {
     /// std::system_error with the endpoint.
     [[nodiscard]] static tcp_listener bind(const endpoint& where,
                                            const listen_options& options = listen_options());
-    /// Takes over a listening socket, for instance one inherited.
+    /// Takes over a listening socket, for instance one inherited. It is closed also if this throws
+    /// (std::bad_alloc).
     [[nodiscard]] static tcp_listener adopt(int descriptor);
 
-    /// Suspends until there is a connection · Errors: std::system_error; closed_error · Cancel: none is
-    /// taken.
+    /// Suspends until there is a connection · Errors: std::system_error; closed_error · Cancel:
+    /// none is taken.
     [[nodiscard]] accept_awaiter accept() noexcept { return accept_awaiter(state_); }
     /// Stops taking connections from the kernel until the next accept(); those taken already stay.
     void pause() noexcept;

@@ -18,38 +18,40 @@ namespace lariat {
 ///
 /// Order        bytes go and come in order; one task reads and one writes at a time (asserted)
 /// Threads      the loop it was first used on
-/// Lifetime     a handle: move-only; its end closes the connection, whatever is in flight. After close
-///              every verb reports closed_error
+/// Lifetime     a handle: move-only; its end closes the connection, whatever is in flight. After
+///              close every verb reports closed_error
 /// Allocation   one record a connection; none for a read or a write
 class LARIAT_EXPORT tcp_stream {
  public:
     /// Empty: every verb reports closed_error.
     tcp_stream() noexcept = default;
-    /// Takes over a connected stream socket, for instance one inherited.
+    /// Takes over a connected stream socket, for instance one inherited. It is closed also if this
+    /// throws (std::bad_alloc).
     explicit tcp_stream(int descriptor);
     tcp_stream(tcp_stream&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
     tcp_stream& operator=(tcp_stream&& other) noexcept {
-        std::swap(state_, other.state_);
+        tcp_stream taken(std::move(other));
+        std::swap(state_, taken.state_);  // what was here is closed
         return *this;
     }
     ~tcp_stream() {
         if (state_ != nullptr) release();
     }
 
-    /// Suspends until connected · Errors: std::system_error with the address · Cancel: no connection is
-    /// left.
+    /// Suspends until connected · Errors: std::system_error with the address · Cancel: no
+    /// connection is left.
     [[nodiscard]] static verb<tcp_stream> connect(endpoint to);
-    /// Suspends until bytes are there · Returns how many were put into `room`, 0 at the end of the stream
-    /// · Errors: std::system_error, after the bytes that came before it; closed_error · Cancel: no byte is
-    /// taken. Pre: room for at least one byte.
+    /// Suspends until bytes are there · Returns how many were put into `room`, 0 at the end of the
+    /// stream · Errors: std::system_error, after the bytes that came before it; closed_error ·
+    /// Cancel: no byte is taken. Pre: room for at least one byte.
     [[nodiscard]] read_awaiter read_some(mutable_bytes room) noexcept;
     /// The same without a copy: the bytes where the kernel put them, any number; none at the end.
     [[nodiscard]] receive_awaiter receive() noexcept;
 
     /// Suspends until the kernel has taken some · Returns how many · Cancel: none was taken.
     [[nodiscard]] write_some_awaiter write_some(bytes data) noexcept;
-    /// Suspends until the kernel has taken all · Errors: std::system_error; broken_error after a write
-    /// that was cut short · Cancel: if part of it had gone the stream is broken: close it.
+    /// Suspends until the kernel has taken all · Errors: std::system_error; broken_error after a
+    /// write that was cut short · Cancel: if part of it had gone the stream is broken: close it.
     [[nodiscard]] write_awaiter write_all(bytes data) noexcept;
     /// The same for several stretches, sent in order as if they were one, without joining them.
     [[nodiscard]] gather_write_awaiter write_all(std::span<const bytes> parts);
@@ -68,6 +70,7 @@ class LARIAT_EXPORT tcp_stream {
     void set_keep_alive(bool on);
 
  private:
+    [[nodiscard]] static task<result<tcp_stream>> connect_to(endpoint to);
     void release() noexcept;
     /// Errors: closed_error.
     [[nodiscard]] int open_descriptor(const char* what) const;

@@ -16,7 +16,8 @@ namespace lariat {
 ///   recv_msg  msghdr           -           MSG_ flags     bytes
 ///   send_msg  msghdr           -           MSG_ flags     bytes taken
 ///   read      buffer           its size    -              bytes (at `offset`, or the position)
-///   write     bytes            how many    -              bytes taken (at `offset`, or the position)
+///   write     bytes            how many    -              bytes taken (at `offset`, or the
+///             position)
 ///   poll      -                -           POLL events    the events that hold
 ///   close     -                -           -              0; the descriptor is gone whatever it is
 enum class op_code : std::uint8_t {
@@ -49,17 +50,17 @@ struct op {
 
     op_code code = op_code::nop;
     bool multishot = false;
-    bool more = false;           ///< out: further completions follow
-    std::uint8_t state = 0;      ///< the driver's own
+    bool more = false;       ///< out: further completions follow
+    std::uint8_t state = 0;  ///< the driver's own
     int fd = -1;
-    void* address = nullptr;     ///< in, and out for lent memory
-    std::uint32_t length = 0;    ///< bytes
+    void* address = nullptr;   ///< in, and out for lent memory
+    std::uint32_t length = 0;  ///< bytes
     std::uint32_t argument = 0;
     std::uint64_t offset = at_position;
-    std::int32_t result = 0;     ///< out: >= 0, or a negated errno
-    std::uint32_t lent = 0;      ///< out: the lent buffer's name; 0 is none
+    std::int32_t result = 0;  ///< out: >= 0, or a negated errno
+    std::uint32_t lent = 0;   ///< out: the lent buffer's name; 0 is none
     completion complete = nullptr;
-    op* next = nullptr;          ///< the driver's own, as is `prev`
+    op* next = nullptr;  ///< the driver's own, as is `prev`
     op* prev = nullptr;
 
     static constexpr std::uint64_t at_position = ~std::uint64_t{0};

@@ -29,7 +29,7 @@ struct LARIAT_EXPORT scheduled_call : runnable, timer {
     static void drop_all(scheduler& home) noexcept;
     void drop_ref() noexcept;
 
-    action ended;            ///< calls (or not) and destroys the function; what remains is memory
+    action ended;  ///< calls (or not) and destroys the function; what remains is memory
     scheduler* home = nullptr;
     std::uint32_t bytes;
     std::uint16_t refs = 2;
@@ -43,7 +43,8 @@ struct LARIAT_EXPORT scheduled_call : runnable, timer {
 template <class Fn>
 struct call_of final : scheduled_call {
     explicit call_of(Fn fn) : scheduled_call(&finish, sizeof(call_of)), function(std::move(fn)) {}
-    ~call_of() = delete;  // the function is destroyed by `finish`, the memory given back by drop_ref
+    ~call_of() =
+        delete;  // the function is destroyed by `finish`, the memory given back by drop_ref
 
     static void finish(scheduled_call& base, end how) {
         auto& self = static_cast<call_of&>(base);

@@ -18,11 +18,11 @@ namespace detail {
 LARIAT_EXPORT void cancel(op& operation) noexcept;
 LARIAT_EXPORT void give_back(std::uint32_t lent) noexcept;
 
-/// Something with operations in flight that may outlive the task that made it, a socket for instance.
-/// A loop that closes shuts every one of them and waits until their operations are done.
+/// Something with operations in flight that may outlive the task that made it, a socket for
+/// instance. A loop that closes shuts every one of them and waits until their operations are done.
 ///
-/// States       free -> attached (attach) -> free (detach); `shut` is called once, by a closing loop, and
-///              detaches
+/// States       free -> attached (attach) -> free (detach); `shut` is called once, by a closing
+///              loop, and detaches
 /// Threads      the loop's own
 struct LARIAT_EXPORT io_object : list_link {
     using action = void (*)(io_object&) noexcept;
@@ -32,6 +32,8 @@ struct LARIAT_EXPORT io_object : list_link {
     /// Joins the running loop; nothing if it has. Pre: a loop runs here; it is no other loop's.
     void attach() noexcept;
     void detach() noexcept;
+    /// Takes the place of `other`, which is attached, at its loop; that need not be running.
+    void succeed(io_object& other) noexcept;
     [[nodiscard]] bool attached() const noexcept { return home != nullptr; }
 
     /// The same calls on the driver of its own loop, which need not be running. Pre: attached.
@@ -50,7 +52,8 @@ struct LARIAT_EXPORT io_object : list_link {
 
 /// Waits for one operation whose memory lies in the awaiting frame.
 ///
-/// Cancel       asks the driver; the frame stays until the operation's own completion, which decides
+/// Cancel       asks the driver; the frame stays until the operation's own completion, which
+///              decides
 class LARIAT_EXPORT io_awaiter : public wait_point, protected op {
  public:
     explicit io_awaiter(const op& what) noexcept;
@@ -79,15 +82,17 @@ class LARIAT_EXPORT io_awaiter : public wait_point, protected op {
     bool cut_asked_ = false;
 };
 
-/// Waits until a descriptor of someone else's (a library's) can be read or written without blocking.
+/// Waits until a descriptor of someone else's (a library's) can be read or written without
+/// blocking.
 class LARIAT_EXPORT readiness_awaiter : public io_awaiter {
  public:
     readiness_awaiter(int descriptor, std::uint32_t events) noexcept;
     void await_resume() const;
 };
 
-/// Suspends until it is readable (at its end, or in error, too) · Errors: std::system_error for a bad
-/// descriptor · Cancel: nothing happened. The descriptor stays its owner's, who may close it after.
+/// Suspends until it is readable (at its end, or in error, too) · Errors: std::system_error for a
+/// bad descriptor · Cancel: nothing happened. The descriptor stays its owner's, who may close it
+/// after.
 [[nodiscard]] LARIAT_EXPORT readiness_awaiter wait_readable(int fd) noexcept;
 [[nodiscard]] LARIAT_EXPORT readiness_awaiter wait_writable(int fd) noexcept;
 

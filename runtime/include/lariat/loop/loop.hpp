@@ -44,18 +44,18 @@ template <class Fn>
 
 struct loop_stats {
     driver_stats driver;
-    std::string backend_reason;    ///< why io_uring is not used; empty if it is, or was not asked for
+    std::string backend_reason;  ///< why io_uring is not used; empty if it is, or was not asked for
     std::uint64_t turns = 0;
-    std::uint64_t legs = 0;        ///< how often something ready was run
-    std::size_t tasks = 0;         ///< now, owned by the root scope
-    std::size_t timers = 0;        ///< now
+    std::uint64_t legs = 0;  ///< how often something ready was run
+    std::size_t tasks = 0;   ///< now, owned by the root scope
+    std::size_t timers = 0;  ///< now
 };
 
-/// One thread's loop: drives the kernel, timers and tasks. `run` makes one; an explicit loop can be run
-/// several times.
+/// One thread's loop: drives the kernel, timers and tasks. `run` makes one; an explicit loop can be
+/// run several times.
 ///
-/// Order        what became ready runs in that order; timers by deadline; the kernel is asked at least
-///              every 128 legs
+/// Order        what became ready runs in that order; timers by deadline; the kernel is asked at
+///              least every 128 legs
 /// Threads      made, run and closed on one thread; post() from any
 /// Lifetime     closing waits for the operations of everything that still uses it
 /// Errors       std::logic_error for a second running loop on a thread, or a closed loop
@@ -71,8 +71,8 @@ class LARIAT_EXPORT loop {
 
     /// Runs until `main` has ended and what it spawned, which is then cancelled, has too.
     ///
-    /// Returns its result · Errors: its exception; task_cancelled if it was cancelled; the first failure
-    /// of a spawned task that nobody took.
+    /// Returns its result · Errors: its exception; task_cancelled if it was cancelled; the first
+    /// failure of a spawned task that nobody took.
     template <class T>
     T run(task<T> main) {
         session running(*this);
@@ -85,8 +85,9 @@ class LARIAT_EXPORT loop {
     /// CLOCK_MONOTONIC, or the simulator's clock.
     [[nodiscard]] time_point now() const noexcept;
 
-    /// Calls fn() at the next turn, after `delay`, or at `when`. It runs outside of any task; what it
-    /// throws goes to the report hook. Pre: this loop runs on this thread. Cost: one small record.
+    /// Calls fn() at the next turn, after `delay`, or at `when`. It runs outside of any task; what
+    /// it throws goes to the report hook. Pre: this loop runs on this thread. Cost: one small
+    /// record.
     template <class Fn>
     call_handle call_soon(Fn&& fn) {
         detail::scheduled_call& call = detail::make_call(std::forward<Fn>(fn));
@@ -104,8 +105,8 @@ class LARIAT_EXPORT loop {
         return call_at(saturating_add(now(), delay), std::forward<Fn>(fn));
     }
 
-    /// Calls fn() on the loop's thread. Any thread. Returns false once the loop has closed; what was
-    /// taken is called in a run, or dropped (destroyed) by close.
+    /// Calls fn() on the loop's thread. Any thread. Returns false once the loop has closed; what
+    /// was taken is called in a run, or dropped (destroyed) by close.
     template <class Fn>
     [[nodiscard("false: the loop has closed and will not call it")]] bool post(Fn&& fn) {
         return detail::post_to(*box(), std::forward<Fn>(fn));
@@ -114,7 +115,8 @@ class LARIAT_EXPORT loop {
     [[nodiscard]] const std::shared_ptr<mailbox>& box() const noexcept;
 
     [[nodiscard]] loop_stats stats() const;
-    /// Ends what still uses the loop and gives back its kernel objects. Pre: not running. Idempotent.
+    /// Ends what still uses the loop and gives back its kernel objects. Pre: not running.
+    /// Idempotent.
     void close() noexcept;
 
  private:

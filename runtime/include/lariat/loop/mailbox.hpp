@@ -27,7 +27,8 @@ struct posted : mpsc_node {
 
 }  // namespace detail
 
-/// Where other threads leave messages for a loop. It outlives the loop as long as somebody holds it.
+/// Where other threads leave messages for a loop. It outlives the loop as long as somebody holds
+/// it.
 ///
 /// Order        messages of one thread are called in the order of posting
 /// Threads      post: any; the rest is the loop's
@@ -39,15 +40,13 @@ class LARIAT_EXPORT mailbox {
     mailbox& operator=(const mailbox&) = delete;
     ~mailbox() { close(); }
 
-    /// Returns false, and leaves the message with its owner, once the loop has closed. A message that
-    /// was taken is never lost. One wake a burst, none while the loop is awake.
+    /// Returns false, and leaves the message with its owner, once the loop has closed. A message
+    /// that was taken is never lost. One wake a burst, none while the loop is awake.
     [[nodiscard]] bool post(detail::posted& message) noexcept;
 
     [[nodiscard]] bool empty() const noexcept { return queue_.empty(); }
     /// Takes what has come so far.
-    [[nodiscard]] mpsc_queue<detail::posted>::batch take() noexcept {
-        return queue_.take_all();
-    }
+    [[nodiscard]] mpsc_queue<detail::posted>::batch take() noexcept { return queue_.take_all(); }
     /// About to sleep. False if something has come: do not.
     [[nodiscard]] bool sleep() noexcept;
     /// After every sleep() that returned true.
@@ -58,7 +57,8 @@ class LARIAT_EXPORT mailbox {
  private:
     mpsc_queue<detail::posted> queue_;
     std::atomic<bool> sleeping_{false};
-    // Whoever turns sleeping_ off has the duty to wake the driver; close waits until all have done it.
+    // Whoever turns sleeping_ off has the duty to wake the driver; close waits until all have done
+    // it.
     std::uint64_t wakes_owed_ = 0;
     std::atomic<std::uint64_t> wakes_paid_{0};
     detail::driver* driver_;

@@ -11,8 +11,8 @@ namespace lariat {
 
 /// An exception that reached no caller.
 struct failure_report {
-    std::string task;          ///< its name, or the function it began in; "a call" for call_soon, post
-    std::string trace;         ///< where it waited last, innermost first, a line each
+    std::string task;   ///< its name, or the function it began in; "a call" for call_soon, post
+    std::string trace;  ///< where it waited last, innermost first, a line each
     std::exception_ptr error;
 };
 
@@ -20,21 +20,23 @@ struct failure_report {
 struct run_options {
     driver_options driver;
 
-    /// Checks that cost: tasks that hold the thread too long or were never awaited, objects used from the
-    /// wrong thread, what is left at the end; SIGQUIT dumps the tasks. Also by LARIAT_DEBUG=1.
+    /// Checks that cost: tasks that hold the thread too long or were never awaited, objects used
+    /// from the wrong thread, what is left at the end; SIGQUIT dumps the tasks. Also by
+    /// LARIAT_DEBUG=1.
     bool debug = false;
     /// Debug mode names a task that held the thread for longer.
     std::chrono::milliseconds slow_after{100};
 
-    /// While `run` is on the main thread and SIGINT is not handled otherwise: the first Ctrl-C cancels the
-    /// main task, a second one ends the program.
+    /// While `run` is on the main thread and SIGINT is not handled otherwise: the first Ctrl-C
+    /// cancels the main task, a second one ends the program.
     bool handle_interrupt = true;
 
-    /// Where failures go that reach no caller. Default: printed to stderr with name and trace. In either
-    /// case the run ends by throwing the first of them.
+    /// Where failures go that reach no caller. Default: printed to stderr with name and trace. In
+    /// either case the run ends by throwing the first of them.
     std::function<void(const failure_report&)> report;
 
-    run_options() {}  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+    run_options() {
+    }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
 };
 
 }  // namespace lariat

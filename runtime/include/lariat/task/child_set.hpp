@@ -12,8 +12,8 @@
 
 namespace lariat::detail {
 
-/// The children of one awaiting expression, and what went wrong with them: the ground of task_group,
-/// gather, settled and race.
+/// The children of one awaiting expression, and what went wrong with them: the ground of
+/// task_group, gather, settled and race.
 ///
 /// Lifetime     lies in the awaiter; its owner is parked until every child has finished
 /// Allocation   none until errors are collected
@@ -52,8 +52,8 @@ class LARIAT_EXPORT child_set : public group_core {
     list<party> failed_;
 };
 
-/// Waits for the children; being cut is no end of the wait, as the children are cancelled too and it
-/// is theirs to end.
+/// Waits for the children; being cut is no end of the wait, as the children are cancelled too and
+/// it is theirs to end.
 LARIAT_EXPORT extern const wait_kind children_wait;
 
 /// What a result becomes inside a tuple or vector.

@@ -8,8 +8,8 @@
 
 namespace lariat {
 
-/// Several children of one group failed; each exception is kept, in the order of failing. (One failure
-/// alone is thrown as itself.)
+/// Several children of one group failed; each exception is kept, in the order of failing. (One
+/// failure alone is thrown as itself.)
 class LARIAT_EXPORT error_group : public std::exception {
  public:
     explicit error_group(std::vector<std::exception_ptr> errors);

@@ -11,8 +11,8 @@
 
 namespace lariat {
 
-/// One value of one task_local, in a chain that parties share: a child begins with its parent's chain
-/// and what it sets goes in front of its own.
+/// One value of one task_local, in a chain that parties share: a child begins with its parent's
+/// chain and what it sets goes in front of its own.
 struct LARIAT_EXPORT local_node {
     local_node(const void* variable, local_node* rest) noexcept : key(variable), next(rest) {}
     virtual ~local_node() = default;
@@ -60,7 +60,8 @@ class task_local {
 
  private:
     struct node final : local_node {
-        node(const void* variable, T held) : local_node(variable, nullptr), value(std::move(held)) {}
+        node(const void* variable, T held)
+            : local_node(variable, nullptr), value(std::move(held)) {}
         T value;
     };
 };

@@ -13,8 +13,8 @@
 
 namespace lariat {
 
-/// What every awaiter of Lariat derives from: its await_suspend takes a coroutine whose promise is a
-/// promise_base, and so learns which party waits.
+/// What every awaiter of Lariat derives from: its await_suspend takes a coroutine whose promise is
+/// a promise_base, and so learns which party waits.
 struct awaiter_base {};
 
 /// An awaiter that may be awaited inside a cancelled scope.
@@ -25,9 +25,8 @@ struct ignores_cancellation {};
 struct single_step {};
 
 template <class Awaitable>
-concept has_co_await_operator = requires(Awaitable&& a) {
-    std::forward<Awaitable>(a).operator co_await();
-};
+concept has_co_await_operator =
+    requires(Awaitable&& a) { std::forward<Awaitable>(a).operator co_await(); };
 
 template <class Awaitable>
 [[nodiscard]] decltype(auto) as_awaiter(Awaitable&& awaitable) noexcept {
@@ -36,7 +35,8 @@ template <class Awaitable>
     } else {
         static_assert(
             std::is_base_of_v<awaiter_base, std::remove_cvref_t<Awaitable>>,
-            "co_await takes a task (as an rvalue: co_await std::move(t)) or one of Lariat's awaitables; "
+            "co_await takes a task (as an rvalue: co_await std::move(t)) or one of Lariat's "
+            "awaitables; "
             "bring a foreign callback in through lariat::promise and co_await its future");
         return std::forward<Awaitable>(awaitable);
     }
@@ -92,10 +92,11 @@ struct LARIAT_EXPORT promise_base {
         return std::coroutine_handle<promise_base>::from_address(frame.address()).promise();
     }
 
-    party* who = nullptr;                  ///< set when the frame is first awaited or started
-    std::coroutine_handle<> continuation;  ///< the frame that awaits this one; null for the outermost
+    party* who = nullptr;  ///< set when the frame is first awaited or started
+    std::coroutine_handle<>
+        continuation;  ///< the frame that awaits this one; null for the outermost
     std::exception_ptr failure;
-    std::source_location where;            ///< of the last await
+    std::source_location where;  ///< of the last await
 };
 
 }  // namespace lariat

@@ -57,15 +57,16 @@ struct scheduler {
 
     ready_queue ready;
     timer_queue timers;
-    party* current = nullptr;     ///< whose leg runs now
+    party* current = nullptr;           ///< whose leg runs now
     struct group_core* root = nullptr;  ///< owns what `spawn` starts
-    bool debug = false;           ///< checks that cost; LARIAT_DEBUG=1
+    bool debug = false;                 ///< checks that cost; LARIAT_DEBUG=1
 
     /// Reads another clock than CLOCK_MONOTONIC; null where it is the real one.
     time_point (*virtual_now)(const scheduler&) noexcept = nullptr;
-    /// The loop's report hook, for an exception that reaches no caller; a fatal one ends the run. The
-    /// party is null for a call that was asked for (call_soon, post).
-    void (*report)(scheduler&, const party*, const std::exception_ptr&, bool fatal) noexcept = nullptr;
+    /// The loop's report hook, for an exception that reaches no caller; a fatal one ends the run.
+    /// The party is null for a call that was asked for (call_soon, post).
+    void (*report)(scheduler&, const party*, const std::exception_ptr&,
+                   bool fatal) noexcept = nullptr;
 
     /// A fresh reading: a deadline computed from an old one would come early.
     [[nodiscard]] time_point now() const noexcept {

@@ -9,8 +9,8 @@ namespace lariat {
 
 struct party;
 
-/// A stretch of one party's work that can be cancelled as a whole. Scopes of a party nest as a stack;
-/// the outermost is the party's own, whose parent is the group that owns the party.
+/// A stretch of one party's work that can be cancelled as a whole. Scopes of a party nest as a
+/// stack; the outermost is the party's own, whose parent is the group that owns the party.
 ///
 /// Invariant 1  effective == cancelled || (!shields && parent->effective), while entered
 /// Invariant 2  party.cancel_pending == party.scope->effective

@@ -34,7 +34,8 @@ class settle_wait : public gather_wait {
 };
 
 template <class... T>
-class [[nodiscard("settled does nothing until it is awaited")]] settled_awaiter : public settle_wait {
+class [[nodiscard("settled does nothing until it is awaited")]] settled_awaiter
+    : public settle_wait {
  public:
     explicit settled_awaiter(task<T>... tasks) : tasks_(std::move(tasks)...) {}
     settled_awaiter(settled_awaiter&& other) noexcept
@@ -149,8 +150,8 @@ task<std::vector<outcome<T>>> settled(std::vector<join_handle<T>> handles) {
 
 /// Runs tasks at once, waits for all, and gives each one's outcome: no failure cancels the others.
 ///
-/// Returns an outcome for one task, a tuple for several, a vector for a vector · Cancel: cancels all and
-/// waits for them, then throws if any of them was ended by it.
+/// Returns an outcome for one task, a tuple for several, a vector for a vector · Cancel: cancels
+/// all and waits for them, then throws if any of them was ended by it.
 template <class... T>
     requires(sizeof...(T) > 0)
 auto settled(task<T>... tasks) {

@@ -29,8 +29,8 @@ class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, priva
 };
 
 /// Sleeps until `until`; never wakes early. A time that has passed still lets the others run once.
-[[nodiscard("a sleep does nothing until it is awaited: co_await it")]] inline sleep_awaiter sleep_until(
-    time_point until) noexcept {
+[[nodiscard("a sleep does nothing until it is awaited: co_await it")]] inline sleep_awaiter
+sleep_until(time_point until) noexcept {
     return sleep_awaiter(until);
 }
 

@@ -20,7 +20,8 @@ inline constexpr bool is_task<task<T>> = true;
 /// Puts a task's frame under a party of its own, owned by `group`.
 template <class T>
 join_handle<T> start_in(group_core& group, task<T> work) {
-    require(static_cast<bool>(work), "a task that was moved from or awaited before cannot be started");
+    require(static_cast<bool>(work),
+            "a task that was moved from or awaited before cannot be started");
     party& p = *new (allocate_frame(sizeof(party))) party;
     p.on_heap = true;
     p.leaf = work.frame();
@@ -59,9 +60,10 @@ Result bind_task(Result (*fn)(Parameters...), Args&&... args) {
 template <class Fn, class... Args>
 auto bind_task(Fn&& fn, Args&&... args) {
     using made = called_task<std::decay_t<Fn>&, std::decay_t<Args>...>;
-    static_assert(is_task<made>,
-                  "spawn(fn, args...) takes a function that returns a lariat::task; a plain function "
-                  "goes to call_soon, or to offload if it blocks");
+    static_assert(
+        is_task<made>,
+        "spawn(fn, args...) takes a function that returns a lariat::task; a plain function "
+        "goes to call_soon, or to offload if it blocks");
     return call_kept<std::decay_t<Fn>, std::decay_t<Args>...>(std::forward<Fn>(fn),
                                                               std::forward<Args>(args)...);
 }
@@ -70,18 +72,19 @@ auto bind_task(Fn&& fn, Args&&... args) {
 
 }  // namespace detail
 
-/// Starts a task of its own, beside the running one, owned by the scope of `run`: when the main task
-/// has ended, what is left here is cancelled and awaited. It runs at the next turn, not in this call.
+/// Starts a task of its own, beside the running one, owned by the scope of `run`: when the main
+/// task has ended, what is left here is cancelled and awaited. It runs at the next turn, not in
+/// this call.
 ///
-/// Returns a join_handle; dropping it leaves the task running. Errors: a failure that no handle takes
-/// goes to the report hook and ends the run · Cost: one small record beside the task's frame.
+/// Returns a join_handle; dropping it leaves the task running. Errors: a failure that no handle
+/// takes goes to the report hook and ends the run · Cost: one small record beside the task's frame.
 template <class T>
 join_handle<T> spawn(task<T> work) {
     return detail::start_in(detail::root_group("lariat::spawn"), std::move(work));
 }
 
-/// The same for fn(args...): fn and the arguments are moved into the task's own frame; what is to be
-/// referred to says so with std::ref.
+/// The same for fn(args...): fn and the arguments are moved into the task's own frame; what is to
+/// be referred to says so with std::ref.
 template <class Fn, class... Args>
     requires(!detail::is_task<std::decay_t<Fn>>)
 auto spawn(Fn&& fn, Args&&... args) {

@@ -81,8 +81,8 @@ struct task_promise : promise_base, detail::result_slot<T> {
 ///
 /// Order        a child runs in its awaiter's place: no turn of the loop lies between
 /// Threads      one loop
-/// Lifetime     owns its frame; one that is destroyed without having been awaited never runs, and debug
-///              mode names it. Parameters taken by reference must outlive the await
+/// Lifetime     owns its frame; one that is destroyed without having been awaited never runs, and
+///              debug mode names it. Parameters taken by reference must outlive the await
 /// Allocation   one frame, from the thread's recycling allocator
 template <class T>
 class [[nodiscard("a task does nothing until it is awaited: co_await it, or spawn it")]] task {
@@ -145,7 +145,8 @@ class task<T>::awaiter : public awaiter_base {
         child.continuation = caller;
         if (p.spend()) [[likely]]
             return awaited_.frame_;
-        // The budget is also the trampoline: where transfers are no tail calls, the stack unwinds here.
+        // The budget is also the trampoline: where transfers are no tail calls, the stack unwinds
+        // here.
         p.requeue(awaited_.frame_);
         return std::noop_coroutine();
     }

@@ -47,10 +47,12 @@ class task_group {
 };
 
 template <class Body>
-class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter : public wait_point {
+class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
+    : public wait_point {
     using body_task = std::invoke_result_t<Body&, task_group&>;
-    static_assert(detail::is_task<body_task>,
-                  "with_group takes a callable of the form [&](lariat::task_group&) -> lariat::task<>");
+    static_assert(
+        detail::is_task<body_task>,
+        "with_group takes a callable of the form [&](lariat::task_group&) -> lariat::task<>");
     using result = typename body_task::value_type;
 
  public:
@@ -74,9 +76,11 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
         detail::child_set& children = group_.children_;
         children.leave();
         if (children.any_failed()) children.throw_failures();
-        if (main_party_.outcome == party_outcome::value) return main_.frame().promise().take_result();
+        if (main_party_.outcome == party_outcome::value)
+            return main_.frame().promise().take_result();
         if (who->cancel_pending) detail::throw_cancelled();
-        if constexpr (!std::is_void_v<result>) throw task_cancelled("the body of a cancelled group");
+        if constexpr (!std::is_void_v<result>)
+            throw task_cancelled("the body of a cancelled group");
     }
 
  private:
@@ -88,9 +92,10 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
 
 /// Runs body(group) and waits for it and for everything spawned in the group.
 ///
-/// Suspends until all have ended · Returns the body's result · Errors: see task_group; task_cancelled
-/// if the group was cancelled and the body should have given a value · Cancel: cancels all inside, waits
-/// for them, then throws · Borrows nothing: the body is moved into the awaiting frame.
+/// Suspends until all have ended · Returns the body's result · Errors: see task_group;
+/// task_cancelled if the group was cancelled and the body should have given a value · Cancel:
+/// cancels all inside, waits for them, then throws · Borrows nothing: the body is moved into the
+/// awaiting frame.
 template <class Body>
 auto with_group(Body body) {
     return group_awaiter<Body>(std::move(body));

@@ -16,8 +16,8 @@ struct local_node;
 /// What a waiter waits for, in words and in the way to leave it.
 struct wait_kind {
     const char* name;
-    /// Ends the wait because its scope was cancelled: takes the waiter out and wakes it with `cut`, or
-    /// asks whoever completes it to hurry. Called at most once a wait, never after its wake.
+    /// Ends the wait because its scope was cancelled: takes the waiter out and wakes it with `cut`,
+    /// or asks whoever completes it to hurry. Called at most once a wait, never after its wake.
     void (*cut)(waiter&) noexcept;
     /// For a party's joiner: called when that party has finished, instead of waking who waits.
     void (*joined)(waiter&) noexcept = nullptr;
@@ -76,7 +76,7 @@ struct LARIAT_EXPORT party : runnable, list_link {
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
     waiter* parked = nullptr;
     scheduler* home = nullptr;
-    scope_core* scope = nullptr;   ///< the innermost
+    scope_core* scope = nullptr;  ///< the innermost
     scope_core base;
     waiter* joiner = nullptr;      ///< woken when it has finished
     local_node* locals = nullptr;  ///< task-local values, and its name if it has one
@@ -90,10 +90,11 @@ struct LARIAT_EXPORT party : runnable, list_link {
     bool unclaimed_error = false;  ///< failed while a handle was held that may still ask
 };
 
-/// One suspended party in one place. It lies in the awaiter, and so in the frame that waits; primitives
-/// park and wake waiters and do not ask what they are.
+/// One suspended party in one place. It lies in the awaiter, and so in the frame that waits;
+/// primitives park and wake waiters and do not ask what they are.
 ///
-/// Lifetime     unlinked and not parked when it is destroyed or moved; a started wait keeps its frame
+/// Lifetime     unlinked and not parked when it is destroyed or moved; a started wait keeps its
+///              frame
 /// Allocation   none
 struct waiter : list_link {
     explicit waiter(const wait_kind& what) noexcept : kind(&what) {}
@@ -119,7 +120,8 @@ struct waiter : list_link {
     /// Puts the party on the ready queue; runs nobody. Pre: parked here, and on no list.
     void wake(wake_reason why = wake_reason::done) noexcept {
         party& p = *who;
-        if (p.home->debug) [[unlikely]] check_thread();
+        if (p.home->debug) [[unlikely]]
+            check_thread();
         p.parked = nullptr;
         p.state = party_state::ready;
         p.reason = why;

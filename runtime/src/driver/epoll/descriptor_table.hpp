@@ -21,7 +21,8 @@ namespace lariat::detail {
 ///   for_life   a stream op waited once: edge-triggered, until the file is closed
 ///
 /// Invariants
-///   1. `readable` is false only while armed is for_life and nothing is left to read: an edge comes.
+///   1. `readable` is false only while armed is for_life and nothing is left to read: an edge
+///      comes.
 ///   2. `writable` likewise, with `watches_writing`.
 ///   3. It is linked on the driver's ready list, or its starved list, or on none.
 struct descriptor : list_link {

@@ -204,13 +204,15 @@ int epoll_driver::attempt(op& o) noexcept {
 }
 
 void epoll_driver::give_back(std::uint32_t lent) noexcept {
-    if (pool_.give_back(lent)) ready_.splice_back(starved_);
+    if (lender_.give_back(lent)) ready_.splice_back(starved_);
 }
 
 driver_stats epoll_driver::stats() const noexcept {
     driver_stats all = stats_;
     all.backend = backend::epoll;
-    all.lent = pool_.leases();
+    all.lent = lender_.leases();
+    all.spare = lender_.spares_lent();
+    all.starved += lender_.spares();
     return all;
 }
 

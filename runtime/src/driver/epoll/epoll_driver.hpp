@@ -10,7 +10,7 @@
 #include "driver/epoll/attempt.hpp"
 #include "driver/epoll/descriptor_table.hpp"
 #include "driver/fork_guard.hpp"
-#include "driver/lent_pool.hpp"
+#include "driver/lender.hpp"
 #include "driver/op_list.hpp"
 
 #include <array>
@@ -35,12 +35,15 @@ namespace lariat::detail {
 ///   A short read proves a TCP socket empty (epoll(7), question 9), unless its end, an error or
 ///   urgent data was reported; on any other descriptor (datagrams, Unix sockets that carry
 ///   descriptors, packet pipes) only EAGAIN proves it.
-///   `poll` ops are for descriptors of foreign code, which closes them without a word: they arm anew
+///   `poll` ops are for descriptors of foreign code, which closes them without a word: they arm
+///   anew
 ///   for every wait, by one epoll_ctl that also tells whether the number still means the same file.
 ///
-/// Order        per descriptor and side first come, first served; descriptors as epoll tells of them
+/// Order        per descriptor and side first come, first served; descriptors as epoll tells of
+///              them
 /// Threads      one; wake() from any, and from signal handlers
-/// Allocation   table blocks (64 bytes a descriptor number) and lent buffers, kept; none per op
+/// Allocation   table blocks (64 bytes a descriptor number) and lent buffers, kept; none per op but
+///              spare blocks (spare_blocks.hpp), while every buffer is held
 /// Limits       256 KiB or 64 ops a descriptor, 512 events, a turn; then the next one has its turn
 class epoll_driver {
  public:
@@ -99,7 +102,7 @@ class epoll_driver {
     bool has_pwait2_ = true;  // 5.11
     std::atomic<bool> wake_asked_{false};
     descriptor_table table_;
-    lent_pool pool_;
+    lender lender_;
     list<descriptor> ready_;    // more to do than their last turn allowed, or not tried yet
     list<descriptor> starved_;  // a receive waits for a lent buffer
     bool happened_ = false;     // a completion or a wake, in this poll

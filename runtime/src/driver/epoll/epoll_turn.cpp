@@ -46,7 +46,7 @@ std::uint32_t wanted(const op_list& pollers) noexcept {
 epoll_driver::epoll_driver(const driver_options& options)
     : epoll_(checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wake_fd_(checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
-      pool_(options) {
+      lender_(options) {
     // Edge-triggered, it need not be read: each write is an edge (eventfd(2) wakes at every one).
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET;
@@ -58,7 +58,7 @@ epoll_driver::epoll_driver(const driver_options& options)
 epoll_driver::~epoll_driver() {
     if (!process_.at_home()) return;  // a forked child's copy: its operations are the parent's
     require(stats_.in_flight == 0, "a driver is destroyed when no operation is in flight");
-    require(pool_.leases() == 0, "a driver is destroyed when no lent buffer is out");
+    require(lender_.leases() == 0, "a driver is destroyed when no lent buffer is out");
 }
 
 // Release: what was written before wake() is seen by whoever runs after poll(), which takes the
@@ -228,9 +228,9 @@ void epoll_driver::run_pollers(descriptor& d) noexcept {
 
 // False: the descriptor's turn is over.
 bool epoll_driver::receive(descriptor& d, op& o, std::uint32_t& budget) noexcept {
-    const lent_pool::space room = pool_.room();
+    const lent_space room = lender_.room();
     if (room.bytes == 0) {
-        if (pool_.leases() == 0) {  // not one buffer could be made, and none will come back
+        if (lender_.leases() == 0) {  // not one buffer could be made, and none will come back
             finish(d.readers, o, -ENOMEM);
             return true;
         }
@@ -249,11 +249,11 @@ bool epoll_driver::receive(descriptor& d, op& o, std::uint32_t& budget) noexcept
         return true;
     }
     const auto bytes = static_cast<std::uint32_t>(result);
-    pool_.lend(bytes);
+    const lent_piece piece = lender_.lend(room, bytes);
     note_read(d, room.bytes, result);
     budget -= std::min(budget, bytes);
-    o.address = room.at;
-    o.lent = room.name;
+    o.address = piece.address;
+    o.lent = piece.name;
     hand_over(o, result);
     return budget > 0;
 }

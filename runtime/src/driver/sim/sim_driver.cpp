@@ -16,13 +16,13 @@
 namespace lariat::detail {
 
 sim_driver::sim_driver(const driver_options& options)
-    : pool_(options), random_(options.seed), wake_fd_(::eventfd(0, EFD_CLOEXEC)) {
+    : lender_(options), random_(options.seed), wake_fd_(::eventfd(0, EFD_CLOEXEC)) {
     if (!wake_fd_) throw std::system_error(errno, std::system_category(), "eventfd");
 }
 
 sim_driver::~sim_driver() {
     require(stats_.in_flight == 0, "a driver is destroyed when no operation is in flight");
-    require(pool_.leases() == 0, "a driver is destroyed when no lent buffer is out");
+    require(lender_.leases() == 0, "a driver is destroyed when no lent buffer is out");
 }
 
 sim_driver::place sim_driver::place_of(const op& o) noexcept {
@@ -160,7 +160,7 @@ int sim_driver::attempt_msg(const op& o) noexcept {
 }
 
 void sim_driver::give_back(std::uint32_t lent) noexcept {
-    if (!pool_.give_back(lent)) return;
+    if (!lender_.give_back(lent)) return;
     touched_.insert(touched_.end(), starved_.begin(), starved_.end());
     starved_.clear();
 }
@@ -168,7 +168,9 @@ void sim_driver::give_back(std::uint32_t lent) noexcept {
 driver_stats sim_driver::stats() const noexcept {
     driver_stats all = stats_;
     all.backend = backend::sim;
-    all.lent = pool_.leases();
+    all.lent = lender_.leases();
+    all.spare = lender_.spares_lent();
+    all.starved += lender_.spares();
     return all;
 }
 
@@ -266,9 +268,9 @@ void sim_driver::try_line(int fd, place where) {
 int sim_driver::try_multishot(op& o) {
     const bool cancelled = (o.state & cancel_asked) != 0;
     const int fd = o.fd;
-    lent_pool::space room;
+    lent_space room;
     if (o.code == op_code::recv) {
-        room = pool_.room();
+        room = lender_.room();
         if (room.bytes == 0 && !cancelled) {
             ++stats_.starved;
             starved_.push_back(fd);
@@ -280,9 +282,9 @@ int sim_driver::try_multishot(op& o) {
                            : network_.recv(fd, room.at, room.bytes, static_cast<int>(o.argument));
     if (result < 0 || (result == 0 && o.code == op_code::recv)) return result;
     if (o.code == op_code::recv) {
-        pool_.lend(static_cast<std::uint32_t>(result));
-        o.address = room.at;
-        o.lent = room.name;
+        const lent_piece piece = lender_.lend(room, static_cast<std::uint32_t>(result));
+        o.address = piece.address;
+        o.lent = piece.name;
     }
     touch(fd);
     complete_more(o, result);

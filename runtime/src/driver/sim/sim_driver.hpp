@@ -6,7 +6,7 @@
 #include <lariat/driver/options.hpp>
 
 #include "driver/contract.hpp"
-#include "driver/lent_pool.hpp"
+#include "driver/lender.hpp"
 #include "driver/op_list.hpp"
 #include "driver/random.hpp"
 #include "driver/sim/sim_network.hpp"
@@ -85,7 +85,7 @@ class sim_driver {
     void wait_for_wake() noexcept;
 
     sim_network network_;
-    lent_pool pool_;
+    lender lender_;
     random_source random_;
     unique_fd wake_fd_;
     std::atomic<bool> wake_asked_{false};

@@ -2,6 +2,8 @@
 
 #include <lariat/driver/options.hpp>
 
+#include "driver/lent_piece.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -11,12 +13,6 @@ struct io_uring_buf_ring;
 namespace lariat::detail {
 
 class ring;
-
-/// A part of a lent buffer, in a user's hands until its name is given back.
-struct lent_piece {
-    std::byte* address = nullptr;
-    std::uint32_t name = 0;  ///< 0: nothing is lent
-};
 
 /// The buffers that the kernel fills for multishot receives, chosen by it when bytes have come. One
 /// large buffer serves many connections, piece after piece, so that an idle connection owns none;

@@ -14,6 +14,7 @@ inline constexpr std::uint8_t unqueued = 0x08;         // on the backlog: has no
 inline constexpr std::uint8_t cancelling = 0x10;       // asked to end
 inline constexpr std::uint8_t cancel_unqueued = 0x20;  // the cancellation has no entry yet
 inline constexpr std::uint8_t tried_again = 0x40;      // issued a second time after a refusal
+inline constexpr std::uint8_t in_need = 0x80;          // found no buffer since its last bytes
 
 [[nodiscard]] inline uring_stage stage_of(const op& operation) noexcept {
     return static_cast<uring_stage>(operation.state & stage_bits);

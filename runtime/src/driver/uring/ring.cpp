@@ -1,6 +1,7 @@
 #include "driver/uring/ring.hpp"
 
 #include "driver/uring/abi.hpp"
+#include "driver/uring/deny_list.hpp"
 
 #include <lariat/base/assert.hpp>
 
@@ -162,12 +163,13 @@ void ring::probe_operations(std::uint32_t allowed) {
         found |= bit(uring_feature::multishot_accept) | bit(uring_feature::buffer_ring);
     if (::io_uring_opcode_supported(probe.get(), IORING_OP_SEND_ZC) != 0)  // 6.0
         found |= bit(uring_feature::multishot_recv);
-    // 6.12 has them, but before 6.15 the last completion of a multishot could be reported behind
-    // later ones, and places in a shared buffer are told by the order alone (liburing #1409,
-    // #1423).
+    // 6.12 has them, but before 687b2bae0eff in 6.15 the last completion of a multishot could be
+    // reported behind later ones, of other receives into the same buffer; and places in that buffer
+    // are told by the order alone. Some 6.12 to 6.14 took it over: they are not asked. (liburing
+    // #1409, #1411 and #1423 are another bug, of bundles, which are not used here.)
     if ((kernel_features_ & abi::feature_no_iowait) != 0)
         found |= bit(uring_feature::incremental_buffers);
-    features_ |= found & allowed;
+    features_ |= found & allowed & ~denied_features();
     skips_success_ = (kernel_features_ & IORING_FEAT_CQE_SKIP) != 0;  // 5.17
 }
 

@@ -111,29 +111,33 @@ unsigned uring_driver::on_failure(op& operation, std::int32_t result) noexcept {
 
 unsigned uring_driver::on_ready(op& operation) noexcept {
     if (is_marked(operation, cancelling)) return deliver(operation, -ECANCELED, false);
-    if (operation.multishot && operation.code == op_code::recv && !style_.multishot_recv)
-        return receive_ready(operation);
+    if (operation.multishot && operation.code == op_code::recv) {
+        // Buffers are back, or it only had to wait as O_NONBLOCK demands.
+        const bool stocked = style_.multishot_recv && buffers_.servings() != 0;
+        if (!stocked || is_marked(operation, in_need)) return receive_ready(operation);
+    }
     start(operation, issued);
     return 0;
 }
 
-/// Emulated multishot recv: the buffer is taken only now that there are bytes for it.
+/// Emulated multishot recv: the memory is taken only now that there are bytes for it.
 unsigned uring_driver::receive_ready(op& operation) noexcept {
-    const lent_pool::space room = emulated_.room();
-    if (room.bytes == 0) {
+    const lent_space into = room();
+    if (into.bytes == 0) {
         starve(operation);
         return 0;
     }
-    const auto got = ::recv(operation.fd, room.at, room.bytes,
+    const auto got = ::recv(operation.fd, into.at, into.bytes,
                             static_cast<int>(operation.argument) | MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         start(operation, polling);
         return 0;
     }
     if (got <= 0) return deliver(operation, got < 0 ? -errno : 0, false);
-    emulated_.lend(static_cast<std::uint32_t>(got));
-    start(operation, polling);  // before the call: it may cancel
-    return deliver(operation, static_cast<std::int32_t>(got), true, {room.at, room.name});
+    const lent_piece piece = lender_.lend(into, static_cast<std::uint32_t>(got));
+    clear_mark(operation, in_need);
+    start(operation);  // before the call: it may cancel
+    return deliver(operation, static_cast<std::int32_t>(got), true, piece);
 }
 
 unsigned uring_driver::on_multishot(op& operation, const ring::completion& done) noexcept {
@@ -143,6 +147,7 @@ unsigned uring_driver::on_multishot(op& operation, const ring::completion& done)
         const auto bytes = static_cast<std::uint32_t>(std::max(done.result, 0));
         piece = buffers_.filled(static_cast<std::uint16_t>(done.flags >> IORING_CQE_BUFFER_SHIFT),
                                 bytes);
+        clear_mark(operation, in_need);
     }
     if (operation.code == op_code::accept && !style_.multishot_accept &&
         !is_marked(operation, cancelling)) {

@@ -29,7 +29,7 @@ int make_wake_fd() {
 }  // namespace
 
 uring_driver::uring_driver(const driver_options& options, const uring_seam& seam)
-    : ring_(options, seam), buffers_(ring_, options), emulated_(options), wake_fd_(make_wake_fd()) {
+    : ring_(options, seam), buffers_(ring_, options), lender_(options), wake_fd_(make_wake_fd()) {
     style_.multishot_accept = ring_.has(uring_feature::multishot_accept);
     style_.multishot_recv = buffers_.registered();
     if (seam.drop_more_seed != 0) early_end_.emplace(seam.drop_more_seed);
@@ -57,10 +57,8 @@ bool uring_driver::submit(op& operation) noexcept {
 void uring_driver::start(op& operation) noexcept {
     uring_stage first = issued;
     if (operation.multishot && operation.code == op_code::recv) {
-        if (!style_.multishot_recv)
-            first = polling;
-        else
-            static_cast<void>(buffers_.servings());  // stocked before the kernel looks for one
+        // With the kernel's buffers this also stocks them, before it looks for one.
+        if (!style_.multishot_recv || buffers_.servings() == 0) first = polling;
     }
     start(operation, first);
 }
@@ -135,20 +133,25 @@ void uring_driver::starve(op& operation) noexcept {
 
 std::uint32_t uring_driver::servings() noexcept {
     if (style_.multishot_recv) return buffers_.servings();
-    return emulated_.room().bytes != 0 ? emulated_servings : 0;
+    return lender_.room().bytes != 0 ? emulated_servings : 0;
+}
+
+/// For a recv(2) of our own. While the kernel has buffers to fill, others come to it.
+lent_space uring_driver::room() noexcept {
+    return style_.multishot_recv ? lender_.spare_room() : lender_.room();
 }
 
 std::uint64_t uring_driver::leases() const noexcept {
-    return style_.multishot_recv ? buffers_.leases() : emulated_.leases();
+    return lender_.leases() + (style_.multishot_recv ? buffers_.leases() : 0);
 }
 
 void uring_driver::give_back(std::uint32_t lent) noexcept {
     home_.require_home();
     // The next turn feeds whoever starves.
-    if (style_.multishot_recv)
+    if (style_.multishot_recv && !spare_blocks::names(lent)) [[likely]]
         buffers_.give_back(lent);
     else
-        emulated_.give_back(lent);
+        static_cast<void>(lender_.give_back(lent));
 }
 
 void uring_driver::poll(time_point until) {
@@ -199,10 +202,24 @@ void uring_driver::restock() noexcept {
         feed_starved();
 }
 
-/// As many as there is memory for: the rest would only find that there is none.
+/// As many as there are buffers for: the rest would only find that there is none. One that found
+/// none twice in a row gets on with a spare block, however fast others take what comes back.
 void uring_driver::feed_starved() noexcept {
-    for (auto left = servings(); left != 0 && !starved_.empty(); --left)
-        start(starved_.pop_front());
+    std::uint32_t left = servings();
+    const bool held = left == 0;
+    for (op_list waiting = starved_.take(); !waiting.empty();) {
+        op& operation = waiting.pop_front();
+        const bool again = is_marked(operation, in_need);
+        if ((held || again) && room().bytes != 0) {
+            start(operation, polling);
+        } else if (left != 0) {
+            --left;
+            set_mark(operation, in_need);
+            start(operation);
+        } else {
+            starved_.push_back(operation);
+        }
+    }
 }
 
 /// One multishot poll for the life of the ring. The eventfd is never read while it is armed: each
@@ -237,7 +254,8 @@ driver_stats uring_driver::stats() const noexcept {
     counters.completed = completed_;
     counters.kernel_entries = ring_.entries_made();
     counters.lent = leases();
-    counters.starved = starvations_;
+    counters.spare = lender_.spares_lent();
+    counters.starved = starvations_ + lender_.spares();
     counters.overflows = overflows_;
     return counters;
 }

@@ -2,7 +2,7 @@
 
 #include "driver/contract.hpp"
 #include "driver/fork_guard.hpp"
-#include "driver/lent_pool.hpp"
+#include "driver/lender.hpp"
 #include "driver/op_list.hpp"
 #include "driver/uring/buffer_ring.hpp"
 #include "driver/uring/early_end.hpp"
@@ -23,6 +23,8 @@ namespace lariat::detail {
 ///   idle -> issued -> idle                     the kernel completed it
 ///           issued -> polling -> issued        it said EAGAIN: wait for readiness, then try again
 ///           issued -> starved -> issued        a multishot recv found no buffer: wait for one
+///           starved -> polling -> issued       all are held: readiness, then recv(2) into a spare
+///                                              block; then it tries again for a buffer
 ///           polling -> polling                 emulated multishot recv: readiness, then recv(2)
 ///   issued | polling, marked `unqueued`        on `backlog_`: the submission queue was full
 ///   starved | unqueued -> finished -> idle     cancelled before the kernel had it
@@ -38,7 +40,7 @@ namespace lariat::detail {
 /// 4. An op marked `cancelling` is never issued again.
 ///
 /// Threads      `wake`: any, and signal handlers; the rest: the one that made it
-/// Allocation   when made; later lent buffers only, on demand, kept
+/// Allocation   when made; later lent buffers, on demand, kept, and spare blocks (spare_blocks.hpp)
 class uring_driver {
  public:
     /// Errors: std::system_error when the kernel refuses a ring.
@@ -66,6 +68,7 @@ class uring_driver {
     void start(op& operation) noexcept;
     void starve(op& operation) noexcept;
     [[nodiscard]] std::uint32_t servings() noexcept;
+    [[nodiscard]] lent_space room() noexcept;
     [[nodiscard]] std::uint64_t leases() const noexcept;
     void finish_soon(op& operation) noexcept;
 
@@ -89,7 +92,7 @@ class uring_driver {
     fork_guard home_;
     ring ring_;
     buffer_ring buffers_;
-    lent_pool emulated_;  // used where the kernel has no buffer rings
+    lender lender_;  // of spare blocks; of everything where the kernel has no buffer rings
     entry_style style_;
     unique_fd wake_fd_;
     std::atomic<bool> wake_pending_{false};
