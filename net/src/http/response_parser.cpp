@@ -10,14 +10,6 @@
 #include "http/grammar.hpp"
 #include "quote.hpp"
 
-namespace lariat::http {
-
-malformed_response::malformed_response(const std::string& why)
-    : std::runtime_error("malformed answer: " + why) {}
-malformed_response::~malformed_response() = default;
-
-}  // namespace lariat::http
-
 namespace lariat::http::detail {
 
 namespace {
