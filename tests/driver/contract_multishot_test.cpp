@@ -10,10 +10,10 @@ using namespace driver_test;
 namespace {
 
 lariat::driver_options few_buffers(const driver_test::world& like) {
-    lariat::driver_options options;
-    options.backend = const_cast<driver_test::world&>(like).drive().chosen();
+    lariat::driver_options options = like.options();
     options.lent_buffer_bytes = 1024;
     options.lent_buffer_count = 2;
+    options.lent_spare_bytes = 0;
     return options;
 }
 

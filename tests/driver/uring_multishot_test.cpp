@@ -17,6 +17,7 @@ driver_options buffers_of(std::uint32_t features, std::uint32_t bytes, std::uint
     driver_options options = options_with(features);
     options.lent_buffer_bytes = bytes;
     options.lent_buffer_count = count;
+    options.lent_spare_bytes = 0;
     return options;
 }
 

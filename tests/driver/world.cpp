@@ -89,7 +89,9 @@ bool allowed(lariat::backend backend) {
 }
 
 world::world(const lariat::driver_options& options)
-    : descriptors_before_(open_descriptors()), under_test(new driver(options)) {}
+    : descriptors_before_(open_descriptors()),
+      made_with(options),
+      under_test(new driver(options)) {}
 
 world::~world() {
     if (limited_) lift_limit();

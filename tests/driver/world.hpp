@@ -62,6 +62,8 @@ class world {
 
     [[nodiscard]] bool simulated() const { return under_test->sim() != nullptr; }
     [[nodiscard]] driver& drive() { return *under_test; }
+    /// What it was made with, for a second one like it.
+    [[nodiscard]] const lariat::driver_options& options() const { return made_with; }
 
     /// Submits; true when it finished at once. Nothing may complete inside.
     bool start(recorded& o);
@@ -110,6 +112,7 @@ class world {
 
  private:
     std::size_t descriptors_before_;
+    lariat::driver_options made_with;
     driver* under_test = nullptr;
     std::vector<int> open_;
     rlimit limit_before_{};
