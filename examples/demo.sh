@@ -31,7 +31,9 @@ shows() {
     title "$name"
     timeout 60 "$examples/$name" >"$work/out" 2>&1 || code=$?
     cat "$work/out"
-    for text in "$@"; do grep -qxF -- "$text" "$work/out" || { printf '!! no line: %s\n' "$text"; code=1; }; done
+    for text in "$@"; do
+        grep -qxF -- "$text" "$work/out" || { printf '!! no line: %s\n' "$text"; code=1; }
+    done
     judge "$name" "$code"
 }
 

@@ -30,7 +30,7 @@ bool future_core::wait(waiter& w, party& p) {
     if (is_set()) return false;
     require(waiting == nullptr, "one task at a time may await a future");
     waiting = &w;
-    home = p.home;
+    home = this_scheduler;
     box = loop_state::current().box_;
     phase before = phase::pending;
     // Releases the three above to publish(); on failure acquires the result from it.

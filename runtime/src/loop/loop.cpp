@@ -147,9 +147,9 @@ void loop_state::root_child_finished(group_core&, party& p) noexcept {
     if (p.outcome != party_outcome::error) return;
     if (p.refs > 1) {
         p.unclaimed_error = true;  // a handle is held: it may still ask
-        static_cast<loop_state*>(p.home)->unclaimed_.push_back(p);
+        static_cast<loop_state*>(this_scheduler)->unclaimed_.push_back(p);
     } else {
-        report_failure(*p.home, &p, promise_base::of(p.leaf).failure, true);
+        report_failure(*this_scheduler, &p, promise_base::of(p.leaf).failure, true);
     }
 }
 

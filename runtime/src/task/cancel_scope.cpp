@@ -16,7 +16,7 @@ void cancel_scope::expires_after(duration length) noexcept {
 }
 
 void cancel_scope::arm() noexcept {
-    timer_queue& timers = owner_->home->timers;
+    timer_queue& timers = this_scheduler->timers;
     timers.disarm(*this);
     if (deadline_ != forever) timers.arm(*this, deadline_);
 }
@@ -28,7 +28,7 @@ void cancel_scope::begin(party& p) noexcept {
 
 bool cancel_scope::end() noexcept {
     party& p = *owner_;
-    p.home->timers.disarm(*this);
+    this_scheduler->timers.disarm(*this);
     leave();
     return scope_core::is_cancelled() && !p.cancel_pending;
 }

@@ -8,7 +8,7 @@ void party_ref::drop_held() noexcept {
     party& p = *std::exchange(party_, nullptr);
     if (p.unclaimed_error) {
         p.claim_error();
-        p.home->report(*p.home, &p, promise_base::of(p.leaf).failure, true);
+        this_scheduler->report(*this_scheduler, &p, promise_base::of(p.leaf).failure, true);
     }
     p.drop_ref();
 }

@@ -37,9 +37,8 @@ void drop_locals(party& p) noexcept {
     release(std::exchange(p.locals, nullptr));
 }
 
-void inherit_locals(party& child, const party* parent) noexcept {
-    if (parent == nullptr || parent->locals == nullptr) return;
-    child.locals = parent->locals;
+void inherit_locals(party& child, const party& parent) noexcept {
+    child.locals = parent.locals;
     ++child.locals->refs;
 }
 

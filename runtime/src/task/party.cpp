@@ -17,16 +17,13 @@ constinit thread_local scheduler* this_scheduler = nullptr;
 
 namespace detail {
 
-scheduler& required_scheduler(const char* what) noexcept {
-    if (this_scheduler == nullptr) {
-        std::fprintf(stderr,
-                     "lariat: %s needs a running loop on this thread.\n"
-                     "  wrong: int main() { lariat::spawn(work()); }\n"
-                     "  right: int main() { lariat::run(main_task()); }  // and spawn inside\n",
-                     what);
-        std::abort();
-    }
-    return *this_scheduler;
+void no_scheduler(const char* what) noexcept {
+    std::fprintf(stderr,
+                 "lariat: %s needs a running loop on this thread.\n"
+                 "  wrong: int main() { lariat::spawn(work()); }\n"
+                 "  right: int main() { lariat::run(main_task()); }  // and spawn inside\n",
+                 what);
+    std::abort();
 }
 
 void throw_cancelled() { throw cancelled{}; }
@@ -66,21 +63,6 @@ party_outcome outcome_of(const party& p) noexcept {
 }  // namespace
 }  // namespace detail
 
-party::party() noexcept : scope(&base) { run = &party::run_leg; }
-
-party::~party() {
-    if (locals != nullptr) drop_locals(*this);
-}
-
-void party::set_base(group_core& group) noexcept {
-    base.parent_ = &group;
-    base.owner_ = this;
-    base.shields_ = group.shields_children;
-    base.effective_ = base.cancelled_ || (!base.shields_ && group.effective_);
-    cancel_pending = base.effective_;
-    inherit_locals(*this, this_scheduler->current);
-}
-
 void party::run_leg(runnable& self) noexcept {
     party& p = static_cast<party&>(self);
     if (p.state == party_state::fresh && p.cancel_pending) [[unlikely]] {
@@ -89,11 +71,12 @@ void party::run_leg(runnable& self) noexcept {
         p.owner().finish(p);
         return;
     }
-    p.home->current = &p;
+    scheduler& home = *this_scheduler;
+    home.current = &p;
     p.budget = scheduler::leg_budget;
     p.state = party_state::running;
     p.leaf.resume();
-    p.home->current = nullptr;
+    home.current = nullptr;
     if (p.state == party_state::finished) {
         p.outcome = detail::outcome_of(p);
         p.owner().finish(p);
@@ -106,15 +89,14 @@ void party::destroy_frame() noexcept {
     if (leaf) std::exchange(leaf, {}).destroy();
 }
 
-void party::drop_ref() noexcept {
-    if (--refs != 0 || !on_heap) return;
+void party::free_spawned() noexcept {
     destroy_frame();
     this->~party();
     deallocate_frame(this, sizeof(party));
 }
 
 void waiter::check_thread() const noexcept {
-    if (who->home == this_scheduler) return;
+    if (who->owner().home == this_scheduler) return;
     std::fprintf(stderr,
                  "lariat: an object was used from another thread than the one its loop runs on "
                  "(a task that waits for %s was to be woken).\n"

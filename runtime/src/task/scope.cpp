@@ -78,16 +78,6 @@ void group_core::cancel_children() noexcept {
     for (party& child : children) child.cancel();
 }
 
-void group_core::start(party& p) noexcept {
-    detail::require(!ended, "a task group takes no more tasks once all it had have ended");
-    scheduler& home = detail::required_scheduler("starting a task");
-    p.home = &home;
-    p.set_base(*this);
-    children.push_back(p);
-    ++pending;
-    home.ready.push(p);
-}
-
 void group_core::finish(party& p) noexcept {
     p.list_link::unlink();
     --pending;

@@ -8,7 +8,7 @@ void sleep_awaiter::due(timer& self) noexcept { static_cast<sleep_awaiter&>(self
 
 void sleep_awaiter::leave(waiter& w) noexcept {
     auto& self = static_cast<sleep_awaiter&>(w);
-    self.who->home->timers.disarm(self);
+    this_scheduler->timers.disarm(self);
     self.wake(wake_reason::cut);
 }
 

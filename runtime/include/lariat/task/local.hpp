@@ -22,8 +22,6 @@ struct LARIAT_EXPORT local_node {
     std::uint32_t refs = 1;
 };
 
-LARIAT_EXPORT void drop_locals(party& p) noexcept;
-LARIAT_EXPORT void inherit_locals(party& child, const party* parent) noexcept;
 /// Takes over `node` and puts it in front of the party's chain.
 LARIAT_EXPORT void push_local(party& p, local_node& node) noexcept;
 [[nodiscard]] LARIAT_EXPORT party& running_party(const char* what) noexcept;

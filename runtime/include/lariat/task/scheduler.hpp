@@ -78,8 +78,14 @@ struct scheduler {
 extern LARIAT_EXPORT constinit thread_local scheduler* this_scheduler;
 
 namespace detail {
+[[noreturn]] LARIAT_EXPORT void no_scheduler(const char* what) noexcept;
+
 /// Errors: stops with the rule when no loop runs on this thread.
-[[nodiscard]] LARIAT_EXPORT scheduler& required_scheduler(const char* what) noexcept;
+[[nodiscard]] inline scheduler& required_scheduler(const char* what) noexcept {
+    if (this_scheduler == nullptr) [[unlikely]]
+        no_scheduler(what);
+    return *this_scheduler;
+}
 }  // namespace detail
 
 }  // namespace lariat

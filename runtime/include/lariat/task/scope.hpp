@@ -87,6 +87,7 @@ struct LARIAT_EXPORT group_core : scope_core {
     list<party> children;
     std::size_t pending = 0;
     child_action child_finished;
+    struct scheduler* home = nullptr;  ///< whose loop the children run on
     struct waiter* waiting = nullptr;  ///< woken when `pending` falls to 0
     bool ended = false;                ///< `waiting` was woken: nobody waits for another child
     bool shields_children = false;     ///< what cancels the owner does not reach the children

@@ -15,7 +15,7 @@ class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, priva
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = *frame.promise().who;
-        p.home->timers.arm(*this, until_);
+        this_scheduler->timers.arm(*this, until_);
         park(p, frame);
     }
     void await_resume() const { throw_if_cut(); }

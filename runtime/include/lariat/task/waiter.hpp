@@ -13,6 +13,9 @@ namespace lariat {
 struct waiter;
 struct local_node;
 
+LARIAT_EXPORT void drop_locals(party& p) noexcept;
+LARIAT_EXPORT void inherit_locals(party& child, const party& parent) noexcept;
+
 /// What a waiter waits for, in words and in the way to leave it.
 struct wait_kind {
     const char* name;
@@ -34,8 +37,11 @@ enum class party_outcome : std::uint8_t { none, value, error, cancelled };
 ///              running -> finished (its outermost frame is done); a cancelled fresh party finishes
 ///              without having run
 struct LARIAT_EXPORT party : runnable, list_link {
-    party() noexcept;
-    ~party();
+    party() noexcept : scope(&base) { run = &party::run_leg; }
+    ~party() {
+        if (locals != nullptr) [[unlikely]]
+            drop_locals(*this);
+    }
     party(const party&) = delete;
     party& operator=(const party&) = delete;
 
@@ -49,7 +55,7 @@ struct LARIAT_EXPORT party : runnable, list_link {
     void requeue(std::coroutine_handle<> leaf_frame) noexcept {
         leaf = leaf_frame;
         state = party_state::ready;
-        home->ready.push(*this);
+        this_scheduler->ready.push(*this);
     }
     /// One ready await passed: false when the leg's budget is used up.
     [[nodiscard]] bool spend() noexcept { return --budget != 0; }
@@ -59,7 +65,15 @@ struct LARIAT_EXPORT party : runnable, list_link {
     [[nodiscard]] group_core& owner() const noexcept {
         return static_cast<group_core&>(*base.parent_);
     }
-    void set_base(group_core& group) noexcept;
+    void set_base(group_core& group, const party* parent) noexcept {
+        base.parent_ = &group;
+        base.owner_ = this;
+        base.shields_ = group.shields_children;
+        base.effective_ = base.cancelled_ || (!base.shields_ && group.effective_);
+        cancel_pending = base.effective_;
+        if (parent != nullptr && parent->locals != nullptr) [[unlikely]]
+            inherit_locals(*this, *parent);
+    }
 
     void add_ref() noexcept { ++refs; }
     /// Somebody has asked for the error, or was told: its loop forgets it.
@@ -68,14 +82,15 @@ struct LARIAT_EXPORT party : runnable, list_link {
         unclaimed_error = false;
         list_link::unlink();
     }
-    void drop_ref() noexcept;
+    void drop_ref() noexcept {
+        if (--refs == 0 && on_heap) free_spawned();
+    }
 
     static void run_leg(runnable& self) noexcept;
     void destroy_frame() noexcept;
 
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
     waiter* parked = nullptr;
-    scheduler* home = nullptr;
     scope_core* scope = nullptr;  ///< the innermost
     scope_core base;
     waiter* joiner = nullptr;      ///< woken when it has finished
@@ -88,7 +103,19 @@ struct LARIAT_EXPORT party : runnable, list_link {
     bool cancel_pending = false;
     bool on_heap = false;          ///< made by spawn; freed by the last drop_ref
     bool unclaimed_error = false;  ///< failed while a handle was held that may still ask
+
+ private:
+    void free_spawned() noexcept;
 };
+
+inline void group_core::start(party& p) noexcept {
+    detail::require(!ended, "a task group takes no more tasks once all it had have ended");
+    home = &detail::required_scheduler("starting a task");
+    p.set_base(*this, home->current);
+    children.push_back(p);
+    ++pending;
+    home->ready.push(p);
+}
 
 /// One suspended party in one place. It lies in the awaiter, and so in the frame that waits;
 /// primitives park and wake waiters and do not ask what they are.
@@ -120,12 +147,12 @@ struct waiter : list_link {
     /// Puts the party on the ready queue; runs nobody. Pre: parked here, and on no list.
     void wake(wake_reason why = wake_reason::done) noexcept {
         party& p = *who;
-        if (p.home->debug) [[unlikely]]
+        if (this_scheduler == nullptr || this_scheduler->debug) [[unlikely]]
             check_thread();
         p.parked = nullptr;
         p.state = party_state::ready;
         p.reason = why;
-        p.home->ready.push(p);
+        this_scheduler->ready.push(p);
     }
 
     party* who = nullptr;
