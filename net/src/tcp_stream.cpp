@@ -1,12 +1,14 @@
 #include <lariat/net/stream_state.hpp>
 #include <lariat/net/tcp_stream.hpp>
 
+#include "look_up.hpp"
 #include "sockaddr.hpp"
 #include "socket_call.hpp"
 
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -59,6 +61,18 @@ task<result<tcp_stream>> tcp_stream::connect_to(endpoint to) {
     co_return made;
 }
 
+task<result<tcp_stream>> tcp_stream::connect_to_first(std::string host, int port) {
+    const result<std::vector<endpoint>> found = co_await detail::look_up(std::move(host), port);
+    if (!found) co_return found.error();
+    std::error_code last;
+    for (const endpoint& to : *found) {
+        result<tcp_stream> made = co_await connect_to(to);
+        if (made) co_return made;
+        last = made.error();
+    }
+    co_return last;
+}
+
 tcp_stream::tcp_stream(int descriptor) {
     unique_fd owned(descriptor);
     state_ = new detail::stream_state(descriptor);
@@ -72,6 +86,13 @@ void tcp_stream::release() noexcept {
 
 verb<tcp_stream> tcp_stream::connect(endpoint to) {
     return {connect_to(to), "connecting to " + to.to_string()};
+}
+
+verb<tcp_stream> tcp_stream::connect(std::string host, int port) {
+    const endpoint checked(ip_address(), port);  // refuses a port that is none
+    std::string what = "connecting to " + detail::host_and_port(host, port);
+    return {connect_to_first(std::move(host), checked.port()), std::move(what),
+            &detail::throw_connect_error};
 }
 
 read_awaiter tcp_stream::read_some(mutable_bytes room) noexcept {

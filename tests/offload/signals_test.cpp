@@ -35,7 +35,7 @@ using lariat::test::run_in_child;
 using lariat::test::stops_with;
 
 bool handled_by(void (*handler)(int), int number) {
-    struct sigaction now {};
+    struct sigaction now{};
     ::sigaction(number, nullptr, &now);
     return now.sa_handler == handler;
 }

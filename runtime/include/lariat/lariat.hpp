@@ -11,9 +11,11 @@
 #include <lariat/net/address.hpp>
 #include <lariat/net/buffered_reader.hpp>
 #include <lariat/net/buffered_writer.hpp>
+#include <lariat/net/resolve.hpp>
 #include <lariat/net/serve.hpp>
 #include <lariat/net/tcp_listener.hpp>
 #include <lariat/net/tcp_stream.hpp>
+#include <lariat/offload/files.hpp>
 #include <lariat/offload/signals.hpp>
 #include <lariat/task/as_completed.hpp>
 #include <lariat/task/async_generator.hpp>

@@ -41,6 +41,11 @@ class LARIAT_EXPORT tcp_stream {
     /// Suspends until connected · Errors: std::system_error with the address · Cancel: no
     /// connection is left.
     [[nodiscard]] static verb<tcp_stream> connect(endpoint to);
+    /// The same by name: tries the host's addresses in the order of resolve() until one answers ·
+    /// Errors: resolve_error; std::system_error with host, port and the last address's reason; at
+    /// once std::invalid_argument for a port that is not 0 to 65535 · Cancel: no connection is
+    /// left.
+    [[nodiscard]] static verb<tcp_stream> connect(std::string host, int port);
     /// Suspends until bytes are there · Returns how many were put into `room`, 0 at the end of the
     /// stream · Errors: std::system_error, after the bytes that came before it; closed_error ·
     /// Cancel: no byte is taken. Pre: room for at least one byte.
@@ -71,6 +76,7 @@ class LARIAT_EXPORT tcp_stream {
 
  private:
     [[nodiscard]] static task<result<tcp_stream>> connect_to(endpoint to);
+    [[nodiscard]] static task<result<tcp_stream>> connect_to_first(std::string host, int port);
     void release() noexcept;
     /// Errors: closed_error.
     [[nodiscard]] int open_descriptor(const char* what) const;

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
 #include <lariat/task/task.hpp>
 
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace lariat {
@@ -13,8 +15,10 @@ template <class T>
 class [[nodiscard("it does nothing until it is awaited: co_await it")]] verb : public awaiter_base {
  public:
     /// `what` stands before the reason in an exception's text: "connecting to 127.0.0.1:80".
-    verb(task<result<T>> steps, std::string what) noexcept
-        : inner_(std::move(steps)), what_(std::move(what)) {}
+    /// `raise` throws the exception for an error code.
+    using raiser = void (*)(std::error_code, const std::string& what);
+    verb(task<result<T>> steps, std::string what, raiser raise = &throw_error) noexcept
+        : inner_(std::move(steps)), what_(std::move(what)), raise_(raise) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
@@ -23,7 +27,8 @@ class [[nodiscard("it does nothing until it is awaited: co_await it")]] verb : p
     }
     T await_resume() {
         result<T> ended = inner_.await_resume();
-        return std::move(ended).value(what_.c_str());
+        if (!ended) raise_(ended.error(), what_);
+        return std::move(ended).value();
     }
     /// For nothrow().
     result<T> finish_nothrow() { return inner_.await_resume(); }
@@ -31,6 +36,7 @@ class [[nodiscard("it does nothing until it is awaited: co_await it")]] verb : p
  private:
     typename task<result<T>>::awaiter inner_;
     std::string what_;
+    raiser raise_;
 };
 
 }  // namespace lariat

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <lariat/base/config.hpp>
+#include <lariat/task/task.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <ranges>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace lariat {
+
+struct write_options {
+    bool append = false;      ///< after what is there; else that is cut off first
+    bool create_new = false;  ///< the file must not exist yet: std::errc::file_exists if it does
+    unsigned permissions = 0666;  ///< of a file that is made, less the process's umask
+
+    write_options() {
+    }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+};
+
+namespace detail {
+
+/// Text, or any contiguous run of single bytes.
+template <class Content>
+concept file_content =
+    std::convertible_to<const Content&, std::string_view> ||
+    (std::ranges::contiguous_range<const Content&> && std::ranges::sized_range<const Content&> &&
+     sizeof(std::ranges::range_value_t<const Content&>) == 1 &&
+     std::is_trivially_copyable_v<std::ranges::range_value_t<const Content&>>);
+
+template <file_content Content>
+[[nodiscard]] std::span<const std::byte> bytes_of(const Content& content) {
+    if constexpr (std::convertible_to<const Content&, std::string_view>) {
+        return std::as_bytes(std::span(std::string_view(content)));
+    } else {
+        return std::as_bytes(std::span(std::ranges::data(content), std::ranges::size(content)));
+    }
+}
+
+[[nodiscard]] LARIAT_EXPORT task<> write_bytes(std::string path, std::span<const std::byte> content,
+                                               write_options options);
+
+}  // namespace detail
+
+/// Makes a file, or replaces what is in it; off the loop's thread.
+///
+///     co_await lariat::write_file("out/page.html", body);
+///
+/// Suspends until the kernel has taken all (it is not yet on the disk: fsync(2)) · Errors:
+/// std::system_error with the path and what failed; after a write that failed, for want of room for
+/// instance, what had been written stays · Cancel: before it began nothing happens; then it is
+/// awaited to its end · Borrows: a string or vector is copied or moved into the task; what a
+/// string_view, span or const char* refers to must outlive it.
+template <detail::file_content Content>
+[[nodiscard]] task<> write_file(std::string path, Content content,
+                                write_options options = write_options()) {
+    const std::span<const std::byte> bytes = detail::bytes_of(content);
+    co_await detail::write_bytes(std::move(path), bytes, options);
+}
+
+/// Reads a file to its end, also one whose size nobody knows before (/proc, a pipe); off the loop's
+/// thread.
+///
+/// Suspends until read · Returns what is in it · Errors: std::system_error with the path and what
+/// failed · Cancel: before it began nothing happens; then it is awaited to its end, which for a
+/// pipe or a terminal is its writer's to bring · Cost: one copy from the kernel.
+[[nodiscard]] LARIAT_EXPORT task<std::string> read_file(std::string path);
+
+}  // namespace lariat
