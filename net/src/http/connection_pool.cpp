@@ -108,11 +108,11 @@ void connection_pool::put_back(host_slots& at, std::unique_ptr<connection> kept)
     // A response may end where no loop runs, after run() for instance.
     if (closed_ || this_scheduler == nullptr) kept.reset();
     if (!at.line.empty()) {
-        auto& next = static_cast<acquire_awaiter&>(at.line.front());
+        auto& first = static_cast<acquire_awaiter&>(at.line.front());
         if (kept) ++counts_.reused;
-        next.granted_.held_ = std::move(kept);
-        next.granted_.pool_ = std::move(next.pool_);
-        next.granted_.at_ = &at;
+        first.granted_.held_ = std::move(kept);
+        first.granted_.pool_ = std::move(first.pool_);
+        first.granted_.at_ = &at;
         --counts_.waiting;
         at.line.wake_one();
     } else if (kept && most_idle_ != 0) {

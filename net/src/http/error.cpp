@@ -3,6 +3,7 @@
 #include <lariat/base/error.hpp>
 #include <lariat/net/http/error.hpp>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -18,9 +19,15 @@ malformed_response::~malformed_response() = default;
 
 namespace {
 
+/// The first ones and the last: the limit may be a large number.
 std::string in_a_row(const std::vector<std::string>& urls) {
+    constexpr std::size_t shown = 12;
     std::string row;
-    for (const std::string& url : urls) row += (row.empty() ? "" : " -> ") + url;
+    for (std::size_t i = 0; i < urls.size(); ++i) {
+        if (i >= shown && i + 1 < urls.size()) continue;
+        if (i != 0) row += i > shown ? " -> ... -> " : " -> ";
+        row += urls[i];
+    }
     return row;
 }
 

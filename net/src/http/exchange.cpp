@@ -46,8 +46,12 @@ exchange::~exchange() {
     }
 }
 
-time_point exchange::silence_ends() const noexcept {
-    return std::min(terms_.deadline, saturating_add(now(), read_timeout_));
+/// The deadline of a step that may take so long. A step that is ready at once would not notice that
+/// the request's time is over: so it is looked at here.
+time_point exchange::latest(duration step) {
+    const time_point start = now();
+    if (start >= terms_.deadline) time_out("");
+    return std::min(terms_.deadline, saturating_add(start, step));
 }
 
 /// Ends it with the exception that is being handled.
@@ -69,10 +73,10 @@ void exchange::time_out(const std::string& doing) {
 }
 
 task<> exchange::connect() {
-    const time_point latest = std::min(terms_.deadline, saturating_add(now(), connect_timeout_));
+    const time_point deadline = latest(connect_timeout_);
     const std::string where = terms_.to.host() + ":" + std::to_string(terms_.to.port());
     auto made = co_await nothrow(
-        timeout_at(latest, tcp_stream::connect(endpoint(terms_.to.host(), terms_.to.port()))));
+        timeout_at(deadline, tcp_stream::connect(endpoint(terms_.to.host(), terms_.to.port()))));
     if (made) {
         at_.adopt(std::move(*made));
         co_return;
@@ -99,7 +103,7 @@ task<std::error_code> exchange::send(std::string_view data) {
     bytes left(data);
     while (!left.empty()) {
         const auto sent =
-            co_await nothrow(timeout_at(silence_ends(), at_->stream.write_some(left)));
+            co_await nothrow(timeout_at(latest(read_timeout_), at_->stream.write_some(left)));
         if (sent) {
             left = left.after(*sent);
         } else if (sent.error() == errc::timed_out) {
@@ -115,7 +119,7 @@ task<std::error_code> exchange::send(std::string_view data) {
 task<std::error_code> exchange::receive() {
     chunk_ = lent_bytes();
     rest_ = {};
-    auto got = co_await nothrow(timeout_at(silence_ends(), at_->stream.receive()));
+    auto got = co_await nothrow(timeout_at(latest(read_timeout_), at_->stream.receive()));
     if (!got && got.error() == errc::timed_out)
         time_out("nothing came for " + in_seconds(read_timeout_));
     if (!got) co_return got.error();

@@ -76,7 +76,7 @@ class exchange {
     [[nodiscard]] std::size_t max_body_bytes() const noexcept { return max_body_bytes_; }
 
  private:
-    [[nodiscard]] time_point silence_ends() const noexcept;
+    [[nodiscard]] time_point latest(duration step);
     [[noreturn]] void fail();
     [[noreturn]] void time_out(const std::string& doing);
     task<std::error_code> send(std::string_view data);
