@@ -10,7 +10,12 @@ passed=0
 failed=0
 work=$(mktemp -d)
 servers=()
-trap '[ ${#servers[@]} -eq 0 ] || kill -KILL "${servers[@]}" 2>/dev/null; rm -rf "$work"' EXIT
+clean_up() {
+    [ ${#servers[@]} -eq 0 ] || kill -KILL "${servers[@]}"
+    wait
+    rm -rf "$work"
+} 2>/dev/null
+trap clean_up EXIT
 
 title() { printf '\n== %s\n' "$*"; }
 
@@ -78,7 +83,8 @@ for driver in uring epoll; do
         for cell in '50 64 16' '500 1024 1' '20 65536 2'; do
             read -r connections size pipeline <<<"$cell"
             timeout 60 "$load" --port "$port" --connections "$connections" --size "$size" \
-                --pipeline "$pipeline" --duration 1 --warmup 0.2 --server-pid "$server" 2>&1 || code=1
+                --pipeline "$pipeline" --duration 1 --warmup 0.2 --server-pid "$server" 2>&1 ||
+                code=1
         done
         timeout 60 "$load" --port "$port" --mode churn --connections 20 --size 64 --duration 1 \
             --warmup 0.2 --server-pid "$server" 2>&1 || code=1
@@ -123,7 +129,7 @@ if [ -x "$examples/concurrent_fetch" ]; then
     urls=()
     for i in $(seq 40); do urls+=("http://127.0.0.1:$port/file$i.bin"); done
     urls+=("http://127.0.0.1:$port/again/file1.bin" 'http://127.0.0.1:1/nobody-listens')
-    timeout 60 "$examples/concurrent_fetch" "$work/saved" "${urls[@]}" >"$work/out" 2>"$work/progress"
+    timeout 60 "$examples/concurrent_fetch" "$work/saved" "${urls[@]}" >"$work/out" 2>/dev/null
     [ $? -eq 1 ] || code=1 # one URL failed, and it says so
     head -n 3 "$work/out"
     printf '...\n'
@@ -131,7 +137,9 @@ if [ -x "$examples/concurrent_fetch" ]; then
     tail -n 1 "$work/out"
     tail -n 1 "$work/out" | grep -q '^41 fetched, 1 failed' || code=1
     for i in $(seq 40); do
-        cmp -s "$work/site/file$i.bin" "$work/saved/file$i.bin" || { printf '!! file%d.bin\n' "$i"; code=1; }
+        cmp -s "$work/site/file$i.bin" "$work/saved/file$i.bin" && continue
+        printf '!! file%d.bin was not saved as it was served\n' "$i"
+        code=1
     done
     cmp -s "$work/site/file1.bin" "$work/saved/file1.bin.2" || code=1
     judge concurrent_fetch "$code"
