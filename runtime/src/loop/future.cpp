@@ -26,7 +26,7 @@ void future_core::drop_ref() noexcept {
     if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(*this);
 }
 
-bool future_core::wait(waiter& w, party& p) {
+bool future_core::wait(waiter& w) {
     if (is_set()) return false;
     require(waiting == nullptr, "one task at a time may await a future");
     waiting = &w;

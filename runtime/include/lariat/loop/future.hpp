@@ -55,7 +55,7 @@ struct LARIAT_EXPORT future_core : posted {
         return state.load(std::memory_order_acquire) == phase::set;
     }
     /// True if `w` is to be parked; false if the result is there.
-    [[nodiscard]] bool wait(waiter& w, party& p);
+    [[nodiscard]] bool wait(waiter& w);
     /// Takes the waiter out; false if the result came first.
     [[nodiscard]] bool stop_waiting() noexcept;
 
@@ -116,7 +116,7 @@ class LARIAT_EXPORT future_wait : public wait_point, public single_step {
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
         party& p = *frame.promise().who;
-        if (!core_->wait(*this, p)) return pass(p, frame);
+        if (!core_->wait(*this)) return pass(p, frame);
         park(p, frame);
         return true;
     }
