@@ -4,6 +4,7 @@
 
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/io.hpp>
+#include <lariat/net/resolve.hpp>
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
 
@@ -139,6 +140,18 @@ TEST_CASE("http errors: a server that refuses") {
             CHECK(has(error.what(), "GET " + url + ": connecting to " + where));
         }
         CHECK(code == std::errc::connection_refused);
+        CHECK(session.stats().in_use == 0);
+    };
+    lariat::run(main());
+}
+
+TEST_CASE("http errors: a name that has no address") {
+    const leak_check leaks;
+    auto main = []() -> task<> {
+        http::client session;
+        const std::string url = "http://no-such-host.invalid/x";  // RFC 6761: it never has one
+        const std::string said = co_await complaint_of<resolve_error>(session.get(url));
+        CHECK(has(said, "GET " + url + ": connecting to no-such-host.invalid:80: "));
         CHECK(session.stats().in_use == 0);
     };
     lariat::run(main());

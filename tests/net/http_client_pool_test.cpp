@@ -154,8 +154,8 @@ TEST_CASE("http pool: an answer or a request that says close ends the connection
         CHECK(session.stats().idle == 0);
         http::headers lines;
         lines.add("Connection", "x, Close");
-        http::response answer = co_await session.get(server.url(), lines);
-        CHECK(co_await answer.text() == "stay");
+        http::response got = co_await session.get(server.url(), lines);
+        CHECK(co_await got.text() == "stay");
         CHECK(session.stats().idle == 0);
         CHECK(co_await text_of(session, server.url()) == "stay");
         CHECK(session.stats().idle == 1);

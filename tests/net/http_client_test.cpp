@@ -148,13 +148,13 @@ TEST_CASE("http client: answers that have no body, whatever they announce") {
     with_server(replying(answer), [](http_server& server) -> task<> {
         http::client session;
         for (const std::string target : {"/none", "/same", "/empty"}) {
-            http::response answer = co_await session.get(server.url(target));
+            http::response got = co_await session.get(server.url(target));
             CHECK(session.stats().idle == 1);
-            CHECK(co_await answer.text() == "");
+            CHECK(co_await got.text() == "");
         }
-        http::response answer = co_await session.head(server.url());
-        CHECK(answer.content_length() == 1000);
-        CHECK(co_await answer.text() == "");
+        http::response got = co_await session.head(server.url());
+        CHECK(got.content_length() == 1000);
+        CHECK(co_await got.text() == "");
         CHECK(server.accepted == 1);
         CHECK(session.stats().reused == 3);
     });

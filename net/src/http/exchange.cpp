@@ -5,11 +5,12 @@
 #include <lariat/task/timeout.hpp>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 
 #include "http/error.hpp"
+#include "look_up.hpp"
 
 namespace lariat::http::detail {
 
@@ -74,16 +75,17 @@ void exchange::time_out(const std::string& doing) {
 
 task<> exchange::connect() {
     const time_point deadline = latest(connect_timeout_);
-    const std::string where = terms_.to.host() + ":" + std::to_string(terms_.to.port());
-    auto made = co_await nothrow(
-        timeout_at(deadline, tcp_stream::connect(endpoint(terms_.to.host(), terms_.to.port()))));
+    const std::string& host = terms_.to.host();
+    const std::uint16_t port = terms_.to.port();
+    auto made = co_await nothrow(timeout_at(deadline, tcp_stream::connect(host, port)));
     if (made) {
         at_.adopt(std::move(*made));
         co_return;
     }
+    const std::string doing = "connecting to " + lariat::detail::host_and_port(host, port);
     if (made.error() == errc::timed_out)
-        time_out("connecting to " + where + " took longer than " + in_seconds(connect_timeout_));
-    throw_error(made.error(), terms_.label + ": connecting to " + where);
+        time_out(doing + " took longer than " + in_seconds(connect_timeout_));
+    lariat::detail::throw_connect_error(made.error(), terms_.label + ": " + doing);
 }
 
 task<std::error_code> exchange::ask(std::string_view request_head, std::string_view request_body) {
