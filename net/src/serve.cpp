@@ -46,8 +46,8 @@ void connection_set::add(task<> connection) {
 }
 
 void connection_set::report_failure(const std::exception_ptr& error) const noexcept {
-    scheduler& home = required_scheduler("serve");
-    home.report(home, acceptor_, error, false);
+    scheduler& here = required_scheduler("serve");
+    here.report(here, acceptor_, error, false);
 }
 
 void connection_set::watch(const signals& which) {
@@ -74,11 +74,11 @@ void connection_set::child_ended(group_core& group, party& p) noexcept {
 
 void connection_set::begin_drain() noexcept {
     if (watcher_) watcher_.cancel();
-    scheduler& home = *this_scheduler;
+    scheduler& here = *this_scheduler;
     if (drain_ <= duration::zero()) {
         cancel_children();
     } else if (open_ != 0) {
-        home.timers.arm(*this, saturating_add(home.now(), drain_));
+        here.timers.arm(*this, saturating_add(here.now(), drain_));
     }
 }
 
@@ -95,6 +95,9 @@ const wait_kind connection_set::run_awaiter::kind_of_wait{"its connections to en
 
 connection_set::run_awaiter::run_awaiter(connection_set& set, task<> accepting) noexcept
     : wait_point(kind_of_wait), set_(&set), accepting_(std::move(accepting)) {}
+
+connection_set::run_awaiter::run_awaiter(run_awaiter&& other) noexcept
+    : wait_point(std::move(other)), set_(other.set_), accepting_(std::move(other.accepting_)) {}
 
 void connection_set::run_awaiter::begin(party& p) {
     set_->enter(p);

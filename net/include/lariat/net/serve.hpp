@@ -68,6 +68,8 @@ class LARIAT_EXPORT connection_set : public child_set, private timer {
     class LARIAT_EXPORT run_awaiter : public wait_point {
      public:
         run_awaiter(connection_set& set, task<> accepting) noexcept;
+        /// Pre: not awaited yet. GCC 12 wants every awaiter to be movable.
+        run_awaiter(run_awaiter&& other) noexcept;
         template <class Promise>
         void await_suspend(std::coroutine_handle<Promise> frame) {
             begin(*frame.promise().who);
