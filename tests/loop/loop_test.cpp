@@ -154,7 +154,7 @@ TEST_CASE_FIXTURE(leak_check,
             co_await yield_now();
             throw std::runtime_error("broken");
         };
-        spawn(named);
+        spawn(named());
         co_await sleep(1h);
     };
     CHECK_THROWS_WITH_AS(lariat::run(options, body()), "broken", std::runtime_error);
