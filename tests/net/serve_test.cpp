@@ -1,0 +1,347 @@
+#include <lariat/net/serve.hpp>
+
+#include "net_support.hpp"
+
+#include <lariat/task/cancel_scope.hpp>
+#include <lariat/task/timeout.hpp>
+
+#include <csignal>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+using namespace net_test;
+
+namespace {
+
+task<> echo(tcp_stream client) {
+    for (;;) {
+        const lent_bytes chunk = co_await client.receive();
+        if (chunk.empty()) break;
+        co_await client.write_all(chunk);
+    }
+}
+
+/// One question, one answer. Returns false if there was no right answer.
+task<bool> asks(endpoint where, std::string question) {
+    auto stream = co_await tcp_stream::connect(where);
+    co_await stream.write_all(question);
+    stream.shutdown();
+    const std::string answer = co_await read_all(stream);
+    co_return answer == question;
+}
+
+run_options collecting(std::vector<std::string>& reports) {
+    run_options options;
+    options.report = [&reports](const failure_report& report) {
+        try {
+            std::rethrow_exception(report.error);
+        } catch (const std::exception& error) {
+            reports.emplace_back(error.what());
+        } catch (...) {
+            reports.emplace_back("something else");
+        }
+    };
+    return options;
+}
+
+/// Serves beside the test, on a port of its own.
+template <class Handler>
+struct serving {
+    explicit serving(Handler handler, serve_options options = serve_options())
+        : listener(tcp_listener::bind(loopback())),
+          where(listener.local_endpoint()),
+          ended(spawn(serve(listener, std::move(handler), options))) {}
+
+    tcp_listener listener;
+    endpoint where;
+    join_handle<> ended;
+};
+
+}  // namespace
+
+TEST_CASE("serve: many clients at once, each gets its own bytes back") {
+    on_loop([]() -> task<> {
+        serving server(echo);
+        std::vector<join_handle<bool>> clients;
+        for (int i = 0; i < 200; ++i)
+            clients.push_back(
+                spawn(asks(server.where, pattern(static_cast<std::uint64_t>(i), 20'000))));
+        for (auto& each : clients) {
+            const bool right = co_await each;
+            CHECK(right);
+        }
+        server.listener.close();
+        co_await server.ended;
+    });
+}
+
+TEST_CASE("serve: a handler that fails ends its own connection, and is reported") {
+    std::vector<std::string> reports;
+    on_loop(
+        []() -> task<> {
+            auto picky = [](tcp_stream client) -> task<> {
+                const std::string word = co_await read_count(client, 4);
+                if (word == "fail") throw std::runtime_error("this one failed");
+                co_await client.write_all(word);
+            };
+            serving server(picky);
+            auto bad = co_await tcp_stream::connect(server.where);
+            auto good = co_await tcp_stream::connect(server.where);
+            co_await bad.write_all("fail");
+            const std::string none = co_await read_all(bad);
+            CHECK(none.empty());
+            co_await good.write_all("fine");
+            const std::string answer = co_await read_all(good);
+            CHECK(answer == "fine");
+            const bool later = co_await asks(server.where, "more");
+            CHECK(later);
+            server.listener.close();
+            co_await server.ended;
+        },
+        collecting(reports));
+    CHECK(reports == std::vector<std::string>{"this one failed"});
+}
+
+TEST_CASE("serve: a handler that fails before it gave a task ends its own connection too") {
+    std::vector<std::string> reports;
+    on_loop(
+        []() -> task<> {
+            int calls = 0;
+            auto throws_first = [&calls](tcp_stream client) -> task<> {
+                if (++calls == 1) throw std::runtime_error("no task at all");
+                return echo(std::move(client));
+            };
+            serving server(throws_first);
+            auto bad = co_await tcp_stream::connect(server.where);
+            const std::string none = co_await read_all(bad);
+            CHECK(none.empty());
+            const bool later = co_await asks(server.where, "next");
+            CHECK(later);
+            server.listener.close();
+            co_await server.ended;
+        },
+        collecting(reports));
+    CHECK(reports == std::vector<std::string>{"no task at all"});
+}
+
+TEST_CASE("serve: a handler with a state of its own is kept for as long as it is called") {
+    on_loop([]() -> task<> {
+        const auto alive = std::make_shared<int>(0);
+        {
+            auto counting = [kept = alive](tcp_stream client) -> task<> {
+                ++*kept;
+                return echo(std::move(client));
+            };
+            auto listener = tcp_listener::bind(loopback());
+            auto ended = spawn(serve(listener, std::move(counting)));
+            for (int i = 0; i < 5; ++i) {
+                const bool right = co_await asks(listener.local_endpoint(), "state");
+                CHECK(right);
+            }
+            CHECK(alive.use_count() > 1);
+            listener.close();
+            co_await ended;
+        }
+        CHECK(*alive == 5);
+        CHECK(alive.use_count() == 1);
+    });
+}
+
+TEST_CASE("serve: never more than max_connections at once; the others wait and are served then") {
+    on_loop([]() -> task<> {
+        serve_options options;
+        options.max_connections = 3;
+        std::size_t now = 0;
+        std::size_t most = 0;
+        auto counted = [&now, &most](tcp_stream client) -> task<> {
+            most = std::max(most, ++now);
+            const std::string word = co_await read_count(client, 4);
+            co_await turns(2);
+            co_await client.write_all(word);
+            --now;
+        };
+        serving server(counted, options);
+        std::vector<join_handle<bool>> clients;
+        for (int i = 0; i < 30; ++i) clients.push_back(spawn(asks(server.where, "word")));
+        for (auto& each : clients) {
+            const bool right = co_await timeout(10s, each);
+            CHECK(right);
+        }
+        CHECK(most == 3);
+        server.listener.close();
+        co_await server.ended;
+    });
+}
+
+TEST_CASE("serve: closing the listener, cancelling and signals all stop it") {
+    on_loop([]() -> task<> {
+        for (int way = 0; way < 3; ++way) {
+            serve_options options;
+            if (way == 2) options.stop_on = signals(SIGUSR1);
+            serving server(echo, options);
+            const bool right = co_await asks(server.where, "before");
+            CHECK(right);
+            auto open = co_await tcp_stream::connect(server.where);
+            co_await open.write_all("x");
+            const std::string back = co_await read_count(open, 1);
+            CHECK(back == "x");
+            if (way == 0) server.listener.close();
+            if (way == 1) server.ended.cancel();
+            if (way == 2) ::kill(::getpid(), SIGUSR1);
+            bool cancelled = false;
+            try {
+                co_await timeout(5s, server.ended);
+            } catch (const task_cancelled&) {
+                cancelled = true;
+            }
+            CHECK(cancelled == (way == 1));
+            const std::string none = co_await read_all(open);  // without a drain it was cut at once
+            CHECK(none.empty());
+        }
+    });
+}
+
+TEST_CASE("serve: after the stop no more is accepted") {
+    on_loop([]() -> task<> {
+        serve_options options;
+        options.stop_on = signals(SIGUSR1);
+        options.drain = 10s;
+        std::size_t handled = 0;
+        auto counted = [&handled](tcp_stream client) -> task<> {
+            ++handled;
+            return echo(std::move(client));
+        };
+        serving server(counted, options);
+        auto open = co_await tcp_stream::connect(server.where);
+        co_await open.write_all("x");
+        const std::string back = co_await read_count(open, 1);
+        CHECK(back == "x");
+        ::kill(::getpid(), SIGUSR1);
+        co_await sleep(20ms);
+        const auto late = co_await tcp_stream::connect(server.where);  // the kernel's backlog
+        co_await sleep(20ms);
+        CHECK(handled == 1);
+        open.shutdown();
+        co_await timeout(5s, server.ended);
+        CHECK(handled == 1);
+    });
+}
+
+TEST_CASE("serve: open connections may end within the drain, those that do not are cut after it") {
+    on_loop([]() -> task<> {
+        serve_options options;
+        options.drain = 200ms;
+        serving server(echo, options);
+        auto quick = co_await tcp_stream::connect(server.where);
+        auto stubborn = co_await tcp_stream::connect(server.where);
+        for (tcp_stream* each : {&quick, &stubborn}) {
+            co_await each->write_all("x");
+            const std::string back = co_await read_count(*each, 1);
+            CHECK(back == "x");
+        }
+        const time_point stopped = loop::current().now();
+        server.listener.close();
+        co_await sleep(20ms);
+        co_await quick.write_all("still served");
+        quick.shutdown();
+        const std::string last = co_await read_all(quick);
+        CHECK(last == "still served");
+        const std::string none = co_await read_all(stubborn);
+        CHECK(none.empty());
+        co_await server.ended;
+        CHECK(loop::current().now() - stopped >= 200ms);
+        CHECK(loop::current().now() - stopped < 5s);
+    });
+}
+
+TEST_CASE("serve: a drain ends with its last connection, not at its deadline") {
+    on_loop([]() -> task<> {
+        serve_options options;
+        options.drain = 1h;
+        serving server(echo, options);
+        auto open = co_await tcp_stream::connect(server.where);
+        co_await open.write_all("x");
+        const std::string back = co_await read_count(open, 1);
+        CHECK(back == "x");
+        server.ended.cancel();
+        co_await sleep(10ms);
+        CHECK_FALSE(server.ended.done());
+        open.shutdown();
+        bool cancelled = false;
+        try {
+            co_await timeout(5s, server.ended);
+        } catch (const task_cancelled&) {
+            cancelled = true;
+        }
+        CHECK(cancelled);
+    });
+}
+
+TEST_CASE("serve: a listener that cannot accept is an error, and open connections are cut") {
+    on_loop([]() -> task<> {
+        auto wrong = tcp_listener::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        bool refused = false;
+        try {
+            co_await serve(wrong, echo);
+        } catch (const std::system_error& error) {
+            refused = error.code() == std::errc::invalid_argument;
+        }
+        CHECK(refused);
+    });
+}
+
+TEST_CASE("serve: connections opened and reset at random, every byte accounted for") {
+    on_loop([]() -> task<> {
+        const int count = lariat::test::long_tests() ? 60'000 : 2000;
+        std::uint64_t received = 0;
+        std::uint64_t open = 0;
+        auto counting = [&received, &open](tcp_stream client) -> task<> {
+            ++open;
+            std::string room(8192, '\0');
+            for (;;) {
+                const auto got = co_await nothrow(client.read_some(room));
+                if (!got || *got == 0) break;
+                received += *got;
+                const std::string_view back(room.data(), *got);
+                const auto sent = co_await nothrow(client.write_all(back));
+                if (!sent) break;
+            }
+            --open;
+        };
+        serving server(counting);
+        auto client = [](endpoint where, std::uint64_t seed, int rounds) -> task<std::uint64_t> {
+            std::mt19937_64 random(seed);
+            std::uint64_t wrong = 0;
+            for (int i = 0; i < rounds; ++i) {
+                auto stream = co_await tcp_stream::connect(where);
+                const std::uint64_t from = random() % 1000;
+                const std::string data = pattern(from, random() % 20'000);
+                const std::uint64_t manner = random() % 4;
+                co_await stream.write_all(data);
+                if (manner == 0) continue;  // gone with bytes unread: a reset
+                if (manner == 1) stream.shutdown();
+                const std::string back = co_await read_count(stream, data.size());
+                wrong += data.size() - matching(from, back.data(), back.size());
+            }
+            co_return wrong;
+        };
+        std::vector<join_handle<std::uint64_t>> clients;
+        for (std::uint64_t i = 0; i < 50; ++i)
+            clients.push_back(spawn(client, server.where, i, count / 50));
+        std::uint64_t wrong = 0;
+        for (auto& each : clients) wrong += co_await each;
+        CHECK(wrong == 0);
+        CHECK(received > 0);
+        while (open != 0) co_await turns(1);
+        CHECK(loop::current().stats().driver.lent == 0);
+        server.listener.close();
+        co_await server.ended;
+    });
+}
