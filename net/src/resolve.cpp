@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <exception>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include <netdb.h>
@@ -56,10 +57,9 @@ result<endpoints> ask(const std::string& host, int port, int flags) {
     return found;
 }
 
-std::string without_brackets(std::string host) {
-    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-        return host.substr(1, host.size() - 2);
-    return host;
+std::string_view without_brackets(std::string_view host) noexcept {
+    const bool has_them = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    return has_them ? host.substr(1, host.size() - 2) : host;
 }
 
 /// A question on its way. It owns all it needs, as whoever asked may be gone before the answer.
@@ -122,7 +122,7 @@ resolve_error::~resolve_error() = default;
 namespace detail {
 
 task<result<std::vector<endpoint>>> look_up(std::string host, int port) {
-    const std::string name = without_brackets(std::move(host));
+    const std::string name(without_brackets(host));
     result<endpoints> at_once = ask(name, port, AI_NUMERICHOST);
     if (at_once || at_once.error() != resolver_code(EAI_NONAME)) co_return at_once;
     const auto question = std::make_shared<lookup>(name, port);

@@ -3,6 +3,7 @@
 #include "death.hpp"
 
 #include <lariat/base/error.hpp>
+#include <lariat/offload/blocking.hpp>
 #include <lariat/offload/signals.hpp>
 #include <lariat/task/local.hpp>
 #include <lariat/task/sleep.hpp>
@@ -32,6 +33,10 @@ void set_handler(int number, void (*handler)(int)) {
 
 /// A child that has Ctrl-C as a program has it (doctest handles it in this one).
 ending in_child(const std::function<void()>& body) {
+    // A child is forked where no other thread runs; one may still be on its way from its work.
+    detail::blocking_pool& pool = detail::blocking_pool::shared();
+    while (pool.stats().threads != 0) pool.end_idle();
+    pool.end_idle();
     return test::run_in_child([&] {
         set_handler(SIGINT, SIG_DFL);
         set_handler(SIGQUIT, SIG_DFL);

@@ -51,8 +51,6 @@ struct blocking_pool::state {
 
     void start_thread();
     void work(thread_list::iterator self);
-    /// Ends the threads that have nothing to do, and joins them.
-    void end_idle();
     /// What a forked child finds is its parent's: threads that are not here, frames of its loops.
     void start_anew() noexcept;
 
@@ -107,18 +105,6 @@ void blocking_pool::state::work(thread_list::iterator self) {
     thread_ended.notify_all();
 }
 
-void blocking_pool::state::end_idle() {
-    thread_list gone;
-    std::unique_lock held(mutex);
-    ending = true;
-    work_or_end.notify_all();
-    thread_ended.wait(held, [this] { return idle == 0; });
-    ending = false;
-    gone.splice(gone.end(), ended);
-    held.unlock();
-    for (std::thread& thread : gone) thread.join();
-}
-
 void blocking_pool::state::start_anew() noexcept {
     // Written over, not destroyed: each would wait for, or stop at, threads that are not here.
     for (std::thread& thread : threads) new (&thread) std::thread();
@@ -163,7 +149,7 @@ blocking_pool& blocking_pool::shared() {
         return made;
     }();
     static const struct closer {
-        ~closer() { pool->state_->end_idle(); }
+        ~closer() { pool->end_idle(); }
     } at_exit;
     return *pool;
 }
@@ -197,6 +183,19 @@ bool blocking_pool::withdraw(blocking_job& job) noexcept {
     job.unlink();
     --state_->queued;
     return true;
+}
+
+void blocking_pool::end_idle() {
+    thread_list gone;
+    {
+        std::unique_lock held(state_->mutex);
+        state_->ending = true;
+        state_->work_or_end.notify_all();
+        state_->thread_ended.wait(held, [this] { return state_->idle == 0; });
+        state_->ending = false;
+        gone.splice(gone.end(), state_->ended);
+    }
+    for (std::thread& thread : gone) thread.join();
 }
 
 blocking_stats blocking_pool::stats() const {

@@ -67,6 +67,9 @@ class LARIAT_EXPORT blocking_pool {
     /// Takes it back; false if it runs or has run.
     [[nodiscard]] bool withdraw(blocking_job& job) noexcept;
 
+    /// Ends the threads that have nothing to do, and waits until they are gone: before a fork, say.
+    void end_idle();
+
     [[nodiscard]] blocking_stats stats() const;
 
  private:
