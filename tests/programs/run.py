@@ -126,4 +126,4 @@ CHECKS = {
 }
 
 if __name__ == "__main__":
-    CHECKS[sys.argv[1]](sys.argv[2])
+    CHECKS[sys.argv[1]](os.path.abspath(sys.argv[2]))
