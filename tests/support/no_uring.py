@@ -1,0 +1,109 @@
+"""Runs a program where the kernel refuses io_uring: no_uring.py HOW PROGRAM ARGUMENT...
+
+HOW   kill    any io_uring call ends the program at once (SIGSYS); LARIAT_BACKEND=epoll is set
+      eperm   the calls fail, as under a container's seccomp profile; nothing is set, and the program
+      enosys  must say once that it goes on with epoll, and why
+
+Exits as the program does; 77 where no filter can be installed.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+import subprocess
+import sys
+
+# seccomp(2), linux/seccomp.h, linux/filter.h, linux/audit.h
+PR_SET_NO_NEW_PRIVS = 38
+PR_SET_SECCOMP = 22
+SECCOMP_MODE_FILTER = 2
+RET_ALLOW = 0x7FFF0000
+RET_ERRNO = 0x00050000
+RET_KILL_PROCESS = 0x80000000
+LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+IF_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+IF_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
+IF_ABOVE = 0x25  # BPF_JMP | BPF_JGT | BPF_K
+RETURN = 0x06  # BPF_RET | BPF_K
+MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+FIRST_CALL, LAST_CALL = 425, 427  # io_uring_setup, _enter, _register: the same on every machine
+
+ACTIONS = {
+    "kill": RET_KILL_PROCESS,
+    "eperm": RET_ERRNO | errno.EPERM,
+    "enosys": RET_ERRNO | errno.ENOSYS,
+}
+SAYS = {"eperm": "Operation not permitted", "enosys": "Function not implemented"}
+SKIPPED = 77
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
+
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def filter_for(action):
+    lines = [
+        (LOAD_WORD, 0, 0, 4),  # the machine
+        (IF_EQUAL, 1, 0, MACHINES[platform.machine()]),
+        (RETURN, 0, 0, RET_ALLOW),
+        (LOAD_WORD, 0, 0, 0),  # the call's number
+        (IF_AT_LEAST, 0, 2, FIRST_CALL),
+        (IF_ABOVE, 1, 0, LAST_CALL),
+        (RETURN, 0, 0, action),
+        (RETURN, 0, 0, RET_ALLOW),
+    ]
+    return Program(len(lines), b"".join(struct.pack("HBBI", *line) for line in lines))
+
+
+def install(action):
+    libc = ctypes.CDLL(None, use_errno=True)
+    program = filter_for(action)
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 or libc.prctl(
+            PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program)) != 0:
+        skip(f"no seccomp filter can be installed: {os.strerror(ctypes.get_errno())}")
+
+
+def filter_holds(action):
+    """Whether the filter does what it should: asked in a child, which it may kill."""
+    child = os.fork()
+    if child == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall(FIRST_CALL, 0, 0)
+        os._exit(ctypes.get_errno())
+    _, status = os.waitpid(child, 0)
+    if action == RET_KILL_PROCESS:
+        return os.WIFSIGNALED(status)
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == action & 0xFFFF
+
+
+def main():
+    how, command = sys.argv[1], sys.argv[2:]
+    if platform.machine() not in MACHINES:
+        skip(f"the calls' filter is not known for {platform.machine()}")
+    action = ACTIONS[how]
+    install(action)
+    if not filter_holds(action):
+        print("the filter does not hold")
+        sys.exit(1)
+    if how == "kill":
+        os.environ["LARIAT_BACKEND"] = "epoll"
+        os.execv(command[0], command)
+    os.environ.pop("LARIAT_BACKEND", None)
+    ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    sys.stdout.write(ran.stdout)
+    sys.stderr.write(ran.stderr)
+    reasons = [line for line in ran.stderr.splitlines() if "io_uring is refused" in line]
+    if not reasons or not all(SAYS[how] in line and "using epoll" in line for line in reasons):
+        print(f"it should have said that io_uring is refused ({SAYS[how]}): using epoll")
+        sys.exit(1)
+    sys.exit(ran.returncode if ran.returncode >= 0 else 128 - ran.returncode)
+
+
+main()
