@@ -209,6 +209,34 @@ LARIAT_EPOLL_TEST("ops that wait on one side are served in the order of their su
     CHECK(buffers[0] + buffers[1] + buffers[2] + buffers[3] == "abcd");
 }
 
+LARIAT_EPOLL_TEST("a turn lends so much and no more, and the rest comes without another edge") {
+    std::deque<recorded> receiving;
+    std::size_t waiting = 0;
+    for (int i = 0; i < 12; ++i) {
+        const auto [near, far] = w.pair();
+        w.start(receiving.emplace_back(repeated(op_code::recv, near, &w.drive())));
+        const int taken = w.put(far, std::string(48 * 1024, static_cast<char>('a' + i)));
+        REQUIRE(taken > 0);
+        waiting += static_cast<std::size_t>(taken);
+    }
+    const auto received = [&] {
+        std::size_t bytes = 0;
+        for (const recorded& each : receiving) bytes += each.received.size();
+        return bytes;
+    };
+    std::size_t before = 0;
+    for (int turns = 0; turns < 100 && received() < waiting; ++turns) {
+        w.drive().poll(w.drive().now() + 1ms);
+        CHECK(received() - before < (128 + 48) * 1024);
+        before = received();
+    }
+    CHECK(received() == waiting);
+    for (recorded& each : receiving) {
+        w.cancel(each);
+        REQUIRE(w.finish(each));
+    }
+}
+
 LARIAT_EPOLL_TEST("one that always has more to read leaves the others their turns") {
     const auto [near, far] = w.pair();
     const auto [quiet, other] = w.pair();

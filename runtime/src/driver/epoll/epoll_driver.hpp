@@ -44,7 +44,8 @@ namespace lariat::detail {
 /// Threads      one; wake() from any, and from signal handlers
 /// Allocation   table blocks (64 bytes a descriptor number) and lent buffers, kept; none per op but
 ///              spare blocks (spare_blocks.hpp), while every buffer is held
-/// Limits       256 KiB or 64 ops a descriptor, 512 events, a turn; then the next one has its turn
+/// Limits       256 KiB or 64 ops a descriptor, 512 events, 128 KiB lent, a turn; then the next one
+///              has its turn
 class epoll_driver {
  public:
     /// Errors: std::system_error when the kernel refuses a descriptor.
@@ -103,10 +104,12 @@ class epoll_driver {
     std::atomic<bool> wake_asked_{false};
     descriptor_table table_;
     lender lender_;
-    list<descriptor> ready_;    // more to do than their last turn allowed, or not tried yet
-    list<descriptor> starved_;  // a receive waits for a lent buffer
-    bool happened_ = false;     // a completion or a wake, in this poll
-    op_list finished_;          // ended outside poll(); delivered by the next one
+    list<descriptor> ready_;      // more to do than their last turn allowed, or not tried yet
+    list<descriptor> unserved_;   // in this turn; on `ready_` when it ends
+    list<descriptor> starved_;    // a receive waits for a lent buffer
+    std::uint32_t lendable_ = 0;  // bytes, in what is left of this turn
+    bool happened_ = false;       // a completion or a wake, in this poll
+    op_list finished_;            // ended outside poll(); delivered by the next one
     driver_stats stats_;
     std::array<epoll_event, 512> events_;
 };
