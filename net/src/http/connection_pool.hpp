@@ -42,8 +42,10 @@ struct connection : age_link, host_link {
 
 /// What a pool knows of one host.
 ///
-/// Invariant 1  open counts the leases in hand and the idle connections, and never exceeds the limit
-/// Invariant 2  while somebody is in line, nothing is idle: what comes back goes to the first of them
+/// Invariant 1  open counts the leases in hand and the idle connections, and never exceeds the
+///              limit
+/// Invariant 2  while somebody is in line, nothing is idle: what comes back goes to the first of
+///              them
 /// Invariant 3  it exists while open != 0 or somebody is in line
 struct host_slots {
     std::string name;

@@ -21,8 +21,8 @@ namespace lariat::http::detail {
 /// One request on one connection, and its answer as it is read.
 ///
 /// States       asking (ask) -> body (the head is complete) -> complete | failed
-/// Invariant 1  it holds its lease until the answer is complete or has failed; only a complete one, with
-///              nothing after it, gives the connection back for reuse
+/// Invariant 1  it holds its lease until the answer is complete or has failed; only a complete one,
+///              with nothing after it, gives the connection back for reuse
 /// Invariant 2  piece and rest lie in chunk, in this order
 class exchange {
  public:

@@ -23,7 +23,8 @@ class outgoing {
 
     /// Goes on to where `answer` leads; false if it is the last one.
     ///
-    /// Errors   malformed_response for a Location that is none; too_many_redirects; as above for https
+    /// Errors   malformed_response for a Location that is none; too_many_redirects; as above for
+    ///          https
     [[nodiscard]] bool follow(const response_head& answer, const client_options& options);
 
     [[nodiscard]] const url& to() const noexcept { return to_; }

@@ -56,11 +56,11 @@ class LARIAT_EXPORT client {
     /// scheme. A kept connection that its server had closed is replaced once, without a word, for a
     /// method that may be repeated (GET, HEAD, PUT, DELETE, OPTIONS, TRACE).
     ///
-    /// Errors   std::invalid_argument for a bad URL, method or header (control characters: they would
-    ///          forge lines); std::system_error when the name does not resolve, the server refuses or
-    ///          resets, and for https, which is not there yet; incomplete_read when it closes;
-    ///          malformed_response; limit_error; timeout_error; too_many_redirects. Each names the
-    ///          method and the URL
+    /// Errors   std::invalid_argument for a bad URL, method or header (control characters: they
+    ///          would forge lines); std::system_error when the name does not resolve, the server
+    ///          refuses or resets, and for https, which is not there yet; incomplete_read when it
+    ///          closes; malformed_response; limit_error; timeout_error; too_many_redirects. Each
+    ///          names the method and the URL
     /// Cancel   closes the connection; whether the server acted on the request is not known
     [[nodiscard]] task<response> get(std::string url, headers lines = headers());
     [[nodiscard]] task<response> head(std::string url, headers lines = headers());

@@ -23,8 +23,9 @@ class exchange;
 /// for.
 ///
 /// Threads      the loop's own; one task at a time reads
-/// Lifetime     move-only; may outlive its client. With the body's last byte the connection goes back to
-///              the client. A response that goes earlier closes it, unless the rest is in hand already
+/// Lifetime     move-only; may outlive its client. With the body's last byte the connection goes
+///              back to the client. A response that goes earlier closes it, unless the rest is in
+///              hand already
 /// Limits       the client's options; a body that is read in pieces has none
 class LARIAT_EXPORT response {
  public:
@@ -46,8 +47,8 @@ class LARIAT_EXPORT response {
     /// The whole body, or what was not read of it yet.
     ///
     /// Errors   limit_error beyond max_body_bytes; incomplete_read for a body that breaks off;
-    ///          malformed_response; timeout_error; std::system_error, as for a reset. Each names the
-    ///          request. An error closes the connection, and is thrown again by further reads
+    ///          malformed_response; timeout_error; std::system_error, as for a reset. Each names
+    ///          the request. An error closes the connection, and is thrown again by further reads
     /// Cancel   what it had taken is lost
     [[nodiscard]] task<std::string> text();
     /// The next piece of the body, as it came; empty at the end.
