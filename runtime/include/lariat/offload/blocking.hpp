@@ -47,7 +47,8 @@ struct blocking_stats {
 ///
 /// Order        work begins in the order of submission
 /// Threads      any
-/// Lifetime     its end waits for what runs. A forked child has the shared pool anew, without threads
+/// Lifetime     its end waits for what runs. A forked child has the shared pool anew, without
+///              threads
 /// Allocation   a record a thread; none for work
 /// Limits       threads, see blocking_limits; the queue has none: it is made of who waits. Workers
 ///              block all signals, so that these reach the program's own threads
