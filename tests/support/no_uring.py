@@ -1,8 +1,8 @@
 """Runs a program where the kernel refuses io_uring: no_uring.py HOW PROGRAM ARGUMENT...
 
 HOW   kill    any io_uring call ends the program at once (SIGSYS); LARIAT_BACKEND=epoll is set
-      eperm   the calls fail, as under a container's seccomp profile; nothing is set, and the program
-      enosys  must say once that it goes on with epoll, and why
+      eperm   the calls fail, as under a container's seccomp profile; nothing is set, and the
+      enosys  program must say that it goes on with epoll, and why
 
 Exits as the program does; 77 where no filter can be installed.
 """
@@ -35,7 +35,7 @@ ACTIONS = {
     "eperm": RET_ERRNO | errno.EPERM,
     "enosys": RET_ERRNO | errno.ENOSYS,
 }
-SAYS = {"eperm": "Operation not permitted", "enosys": "Function not implemented"}
+SAYS = {"eperm": os.strerror(errno.EPERM), "enosys": os.strerror(errno.ENOSYS)}
 SKIPPED = 77
 
 
