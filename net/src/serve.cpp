@@ -67,7 +67,8 @@ void connection_set::child_ended(group_core& group, party& p) noexcept {
         return;
     }
     --set.open_;
-    if (failed) this_scheduler->report(*this_scheduler, &p, promise_base::of(p.leaf).failure, false);
+    if (failed)
+        this_scheduler->report(*this_scheduler, &p, promise_base::of(p.leaf).failure, false);
     if (set.waits_for_room_ != nullptr) std::exchange(set.waits_for_room_, nullptr)->wake();
     if (set.open_ == 0) set.end_drain();
 }

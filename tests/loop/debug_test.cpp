@@ -3,8 +3,10 @@
 #include "death.hpp"
 #include "parking.hpp"
 
+#include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/local.hpp>
+#include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
 
 #include <doctest/doctest.h>
@@ -41,6 +43,17 @@ lariat::task<> blocks_at_its_end() {
 }
 
 lariat::task<> never_awaited(int) { co_return; }
+
+/// Goes on after it was cancelled, to an await that refuses.
+lariat::task<> awaits_when_cancelled() {
+    bool cut = false;
+    try {
+        co_await lariat::sleep(1h);
+    } catch (const lariat::cancelled&) {
+        cut = true;
+    }
+    if (cut) co_await never_awaited(2);
+}
 
 lariat::task<> left_behind(lariat::test::parking& place) { co_await place.park(); }
 
@@ -183,6 +196,25 @@ TEST_CASE("debug: a run that leaves nothing says nothing; without debug, nothing
     });
     CHECK(silent.exit_code == 0);
     CHECK(silent.text.empty());
+}
+
+TEST_CASE("debug: a task that a cancelled scope refused to start was not forgotten") {
+    const ending ended = run_in_child([] {
+        auto main_task = []() -> task<> {
+            cancel_scope over;
+            over.cancel();
+            const bool ended = co_await over.run(debugged::never_awaited(1));
+            CHECK(!ended);
+            auto begun = spawn(debugged::awaits_when_cancelled());
+            co_await yield_now();
+            begun.cancel();
+            const auto outcome = co_await settled(std::move(begun));
+            CHECK(outcome.is_cancelled());
+        };
+        lariat::run(debugging(), main_task());
+    });
+    CHECK(ended.exit_code == 0);
+    CHECK(!has(ended.text, "never awaited"));
 }
 
 TEST_CASE("debug: LARIAT_DEBUG=1 asks for it too") {

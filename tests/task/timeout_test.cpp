@@ -269,4 +269,20 @@ TEST_CASE_FIXTURE(test_loop, "timeout: a hundred thousand at once, each cuts its
     CHECK(elapsed() == 99'999us);
 }
 
+TEST_CASE_FIXTURE(test_loop,
+                  "timeout: a deadline that has passed cuts what would always be ready") {
+    const auto ready_at_once = []() -> task<int> { co_return 1; };
+    const auto tries_on = [&](int& times) -> task<> {
+        const time_point deadline = now() + 10ms;
+        for (;;) {
+            times += co_await timeout_at(deadline, ready_at_once());
+            co_await sleep(3ms);
+        }
+    };
+    int times = 0;
+    CHECK_THROWS_AS(run(tries_on(times)), timeout_error);
+    CHECK(times == 4);  // at 0, 3, 6 and 9 ms
+    CHECK(elapsed() == 12ms);
+}
+
 }  // namespace

@@ -31,6 +31,8 @@ timeout_error::timeout_error(const std::string& what)
     : std::system_error(make_error_code(errc::timed_out), what) {}
 closed_error::closed_error(const std::string& what)
     : std::system_error(make_error_code(errc::closed), what) {}
+incomplete_read::incomplete_read(const std::string& what)
+    : std::system_error(make_error_code(errc::incomplete), what) {}
 incomplete_read::incomplete_read(const std::string& what, std::size_t received)
     : std::system_error(make_error_code(errc::incomplete),
                         what + " (" + std::to_string(received) + " bytes had come)"),
@@ -55,7 +57,7 @@ void throw_error(std::error_code code, const std::string& what) {
     switch (static_cast<errc>(code.value())) {
         case errc::timed_out: throw timeout_error(what);
         case errc::closed: throw closed_error(what);
-        case errc::incomplete: throw incomplete_read(what, 0);
+        case errc::incomplete: throw incomplete_read(what);
         case errc::broken: throw broken_error(what);
         case errc::task_cancelled: throw task_cancelled(what);
         case errc::limit: throw limit_error(what);

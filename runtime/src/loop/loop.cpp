@@ -53,7 +53,10 @@ void loop_state::turn() {
     if (!box_->empty()) call_posted();
     if (signals_.has_news()) [[unlikely]]
         handle_signals();
-    if (timers.size() != 0) timers.fire_due(now(), legs_per_turn);
+    if (timers.size() != 0) {
+        turn_time = now();
+        timers.fire_due(turn_time, legs_per_turn);
+    }
     run_ready();
 }
 

@@ -23,7 +23,13 @@ void cancel_scope::arm() noexcept {
 
 void cancel_scope::begin(party& p) noexcept {
     enter(p);
-    arm();
+    // A deadline that has passed is not given to a timer: work that is always ready in the same
+    // turn would outrun it for ever.
+    if (deadline_ <= this_scheduler->turn_time) [[unlikely]] {
+        due(*this);
+    } else {
+        arm();
+    }
 }
 
 bool cancel_scope::end() noexcept {

@@ -29,6 +29,9 @@ void no_scheduler(const char* what) noexcept {
 void throw_cancelled() { throw cancelled{}; }
 
 void report_never_awaited(std::coroutine_handle<> frame) noexcept {
+    // It was about to be awaited, in a scope that had been cancelled: nobody forgot it.
+    const party* running = this_scheduler->current;
+    if (running != nullptr && running->cancel_pending) return;
     std::fprintf(stderr,
                  "lariat: a task was made and never awaited, so it never ran: %s\n"
                  "  wrong: save(file);\n  right: co_await save(file);\n",

@@ -41,15 +41,17 @@ class LARIAT_EXPORT closed_error : public std::system_error {
     explicit closed_error(const std::string& what);
     ~closed_error() override;
 };
-/// The stream ended before all that was asked for had come; `received()` bytes had.
+/// The stream ended before all that was asked for had come. `received()` bytes had, where that is
+/// known; a buffered_reader keeps them, see buffered().
 class LARIAT_EXPORT incomplete_read : public std::system_error {
  public:
+    explicit incomplete_read(const std::string& what);
     incomplete_read(const std::string& what, std::size_t received);
     ~incomplete_read() override;
     [[nodiscard]] std::size_t received() const noexcept { return received_; }
 
  private:
-    std::size_t received_;
+    std::size_t received_ = 0;
 };
 class LARIAT_EXPORT broken_error : public std::system_error {
  public:

@@ -53,8 +53,8 @@ LARIAT_EXPORT void deallocate_frame_slowly(void* frame, std::size_t bytes) noexc
 ///
 /// Threads      any thread; a frame may be given back on another thread than its maker's
 /// Allocation   from this thread's list of the size class (16 bytes a step), else a batch of the
-///              shared pool, else a chunk of 64 KiB (2 MiB of huge pages once there are 4 MiB), which
-///              is kept for the life of the process; above 2,048 bytes operator new
+///              shared pool, else a chunk of 64 KiB (2 MiB of huge pages once there are 4 MiB),
+///              which is kept for the life of the process; above 2,048 bytes operator new
 /// Limits       a thread keeps at most two batches (of 4 KiB, at least 4 frames) a size class
 ///
 /// A library built with AddressSanitizer passes everything to operator new, so that use after free

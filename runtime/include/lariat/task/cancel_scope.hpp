@@ -80,8 +80,10 @@ class scoped_awaiter : public awaiter_base {
     std::coroutine_handle<> begin(cancel_scope& scope, std::coroutine_handle<Promise> frame) {
         party& p = *frame.promise().who;
         scope.begin(p);
-        if (p.cancel_pending) [[unlikely]]
-            return frame;  // it does not start
+        if (p.cancel_pending) [[unlikely]] {
+            inner_.decline();
+            return frame;
+        }
         return inner_.suspend(frame);
     }
     /// The value, or nothing if `scope` cut it. `put` stores the value before the scope is left.

@@ -46,6 +46,12 @@ class held_awaiter {
             return inner.await_suspend(frame);
         }
     }
+    /// It will not be awaited: its scope was cancelled before. What it owns goes now.
+    void decline() {
+        if constexpr (!std::is_lvalue_reference_v<Awaitable>) {
+            [[maybe_unused]] const auto gone = std::move(awaitable_);
+        }
+    }
     [[nodiscard]] bool begun() const noexcept { return made_.has_value(); }
     /// Whether it is known without asking for its result that it ended as `cancelled`.
     [[nodiscard]] bool known_cut() const noexcept {

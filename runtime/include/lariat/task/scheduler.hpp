@@ -57,6 +57,7 @@ struct scheduler {
 
     ready_queue ready;
     timer_queue timers;
+    time_point turn_time = no_wait;     ///< the clock as the last turn with timers pending read it
     party* current = nullptr;           ///< whose leg runs now
     struct group_core* root = nullptr;  ///< owns what `spawn` starts
     bool debug = false;                 ///< checks that cost; LARIAT_DEBUG=1
