@@ -17,15 +17,17 @@ STACK_BYTES = 8 << 20  # what G7 overflows
 SKIPPED = 77
 
 TWICE = "destroyed twice"
+# It goes on where an unwritten word of its frame says: which of these comes of it is the heap's doing.
+LOST = ("unfinished", "killed by SIGILL", "killed by SIGSEGV")
 CRASH = "killed by SIGSEGV"
 TAIL_CALLS = "-foptimize-sibling-calls"
 FORMS = [["-O0"], ["-O2"]]
 
 # name, program, forms of flags it is compiled in, what GCC 12 does, and the way round it
 CANARIES = [
-    ("G1", "g1.cpp", FORMS, "unfinished",
+    ("G1", "g1.cpp", FORMS, LOST,
      "a local variable in every body that awaits in a condition"),
-    ("G1 with co_yield", "g1_yield.cpp", FORMS, "killed by SIGILL",
+    ("G1 with co_yield", "g1_yield.cpp", FORMS, LOST,
      "a local variable in every generator that yields in a condition"),
     ("G2", "g2.cpp", FORMS, TWICE, "naming a capturing lambda before the co_await"),
     ("G3", "g3.cpp", FORMS, TWICE, "user-declared constructors of option types"),
@@ -72,7 +74,7 @@ def outcome(compiler, program, flags, folder):
 
 def verdict(name, got, expected, around, compiler):
     """Why this outcome fails the test, or None."""
-    if got == expected:
+    if got in (expected if isinstance(expected, tuple) else (expected,)):
         return None
     if got == "right":
         return (f"canary {name}: this compiler is mended; remove the work-around ({around}) "
