@@ -17,7 +17,7 @@ STACK_BYTES = 8 << 20  # what G7 overflows
 SKIPPED = 77
 
 TWICE = "destroyed twice"
-# It goes on where an unwritten word of its frame says: which of these comes of it is the heap's doing.
+# It goes on where an unwritten word of its frame says: what comes of that is the heap's doing.
 LOST = ("unfinished", "killed by SIGILL", "killed by SIGSEGV")
 CRASH = "killed by SIGSEGV"
 TAIL_CALLS = "-foptimize-sibling-calls"
