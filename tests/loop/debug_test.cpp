@@ -203,8 +203,8 @@ TEST_CASE("debug: a task that a cancelled scope refused to start was not forgott
         auto main_task = []() -> task<> {
             cancel_scope over;
             over.cancel();
-            const bool ended = co_await over.run(debugged::never_awaited(1));
-            CHECK(!ended);
+            const bool began = co_await over.run(debugged::never_awaited(1));
+            CHECK(!began);
             auto begun = spawn(debugged::awaits_when_cancelled());
             co_await yield_now();
             begun.cancel();
