@@ -6,6 +6,7 @@
 #include <lariat/task/scope.hpp>
 
 #include "driver/driver.hpp"
+#include "loop/report_printer.hpp"
 #include "loop/signal_desk.hpp"
 
 #include <cstdint>
@@ -49,7 +50,8 @@ struct loop_state : scheduler {
     std::size_t orphans_ = 0;
     list<party> unclaimed_;      ///< spawned, failed, and a handle may still ask why
     std::exception_ptr failed_;  ///< the first failure that reached no caller
-    bool interrupted_ = false;   ///< by a Ctrl-C that cancelled the main task
+    report_printer printer_;
+    bool interrupted_ = false;  ///< by a Ctrl-C that cancelled the main task
     bool running_ = false;
     bool closed_ = false;
     party* main_ = nullptr;

@@ -1,4 +1,3 @@
-#include <lariat/task/error_group.hpp>
 #include <lariat/task/local.hpp>
 #include <lariat/task/trace.hpp>
 
@@ -12,11 +11,6 @@
 namespace lariat::detail {
 
 namespace {
-
-void print_report(const failure_report& report) {
-    std::fprintf(stderr, "lariat: %s failed and nobody was there to be told: %s\n%s",
-                 report.task.c_str(), describe(report.error).c_str(), report.trace.c_str());
-}
 
 /// What a report of a leg needs, noted before it: its task may be gone afterwards. Only a name that
 /// was given is copied; the rest are pointers to literals.
@@ -59,7 +53,7 @@ void loop_state::report_failure(scheduler& self, const party* who, const std::ex
     if (loop.options_.report) {
         loop.options_.report(report);
     } else {
-        print_report(report);
+        loop.printer_.print(report, fatal, loop.now());
     }
     if (!fatal) return;
     if (!loop.failed_) loop.failed_ = error;
