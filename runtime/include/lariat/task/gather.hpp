@@ -1,10 +1,8 @@
 #pragma once
 
-#include <lariat/task/child_set.hpp>
+#include <lariat/task/child_tasks.hpp>
 
-#include <array>
 #include <cstddef>
-#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -14,111 +12,54 @@ namespace lariat {
 
 namespace detail {
 
-/// Parks the awaiting party until the children have ended, and settles who is to blame.
-class gather_wait : public wait_point {
+/// The first failure cancels the rest and is thrown, with those that come of it.
+class gather_wait : public child_wait {
  public:
-    explicit gather_wait(group_core::child_action on_finished) noexcept
-        : wait_point(children_wait), children_(on_finished) {}
-    gather_wait(gather_wait&& other) noexcept
-        : wait_point(std::move(other)), children_(other.children_.child_finished) {}
+    gather_wait() noexcept : child_wait(&child_set::fail_fast) {}
 
  protected:
-    void await_children(party& p, std::coroutine_handle<> frame) noexcept {
-        children_.waiting = this;
-        park(p, frame);
-    }
     void end_wait(bool any_cancelled) {
         children_.leave();
         if (children_.any_failed()) children_.throw_failures();
         if (any_cancelled) throw_cancelled();
     }
-
-    child_set children_;
 };
 
 template <class... T>
-class [[nodiscard("gather does nothing until it is awaited")]] gather_awaiter : public gather_wait {
-    static constexpr bool all_void = (std::is_void_v<T> && ...);
-
+class [[nodiscard("gather does nothing until it is awaited")]] gather_awaiter
+    : public few_children<gather_wait, T...> {
  public:
-    explicit gather_awaiter(task<T>... tasks)
-        : gather_wait(&child_set::fail_fast), tasks_(std::move(tasks)...) {}
-    gather_awaiter(gather_awaiter&& other) noexcept
-        : gather_wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        children_.enter(p);
-        if constexpr (sizeof...(T) == 0) {
-            return pass(p, frame);
-        } else {
-            start_all(std::index_sequence_for<T...>());
-            await_children(p, frame);
-            return true;
-        }
-    }
+    using few_children<gather_wait, T...>::few_children;
 
     auto await_resume() {
-        bool any_cancelled = false;
-        for (const party& p : parties_) any_cancelled |= p.outcome == party_outcome::cancelled;
-        end_wait(any_cancelled);
-        if constexpr (!all_void) return take_all(std::index_sequence_for<T...>());
+        this->end_wait(this->any_cancelled());
+        if constexpr (!(std::is_void_v<T> && ...)) return take_all(std::index_sequence_for<T...>());
     }
 
  private:
     template <std::size_t... I>
-    void start_all(std::index_sequence<I...>) noexcept {
-        (children_.start_child(parties_[I], std::get<I>(tasks_)), ...);
-    }
-    template <std::size_t... I>
     std::tuple<stored<T>...> take_all(std::index_sequence<I...>) {
-        return std::tuple<stored<T>...>(take_stored(std::get<I>(tasks_))...);
+        return std::tuple<stored<T>...>(take_stored(this->template work<I>())...);
     }
-
-    std::tuple<task<T>...> tasks_;
-    std::array<party, sizeof...(T)> parties_;
 };
 
 template <class T>
 class [[nodiscard("gather does nothing until it is awaited")]] gather_all_awaiter
-    : public gather_wait {
+    : public many_children<gather_wait, T> {
  public:
-    explicit gather_all_awaiter(std::vector<task<T>> tasks)
-        : gather_wait(&child_set::fail_fast), tasks_(std::move(tasks)) {}
-    gather_all_awaiter(gather_all_awaiter&& other) noexcept
-        : gather_wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
-        parties_ = std::make_unique<party[]>(tasks_.size());
-        children_.enter(p);
-        if (tasks_.empty()) return pass(p, frame);
-        for (std::size_t i = 0; i < tasks_.size(); ++i) {
-            children_.start_child(parties_[i], tasks_[i]);
-        }
-        await_children(p, frame);
-        return true;
-    }
+    using many_children<gather_wait, T>::many_children;
 
     auto await_resume() {
-        bool any_cancelled = false;
-        for (std::size_t i = 0; i < tasks_.size(); ++i) {
-            any_cancelled |= parties_[i].outcome == party_outcome::cancelled;
-        }
-        end_wait(any_cancelled);
+        this->end_wait(this->any_cancelled());
         if constexpr (!std::is_void_v<T>) {
             std::vector<stored<T>> results;
-            results.reserve(tasks_.size());
-            for (const task<T>& done : tasks_) results.push_back(take_stored(done));
+            results.reserve(this->count());
+            for (std::size_t i = 0; i < this->count(); ++i) {
+                results.push_back(take_stored(this->work(i)));
+            }
             return results;
         }
     }
-
- private:
-    std::vector<task<T>> tasks_;
-    std::unique_ptr<party[]> parties_;
 };
 
 }  // namespace detail

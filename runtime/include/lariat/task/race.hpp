@@ -1,6 +1,6 @@
 #pragma once
 
-#include <lariat/task/gather.hpp>
+#include <lariat/task/child_tasks.hpp>
 
 #include <cstddef>
 #include <type_traits>
@@ -20,10 +20,9 @@ struct race_result {
 namespace detail {
 
 /// The first child that ends by itself decides; the rest are cancelled.
-class race_wait : public gather_wait {
+class race_wait : public child_wait {
  public:
-    race_wait() noexcept : gather_wait(&race_wait::first_wins) {}
-    race_wait(race_wait&& other) noexcept : gather_wait(std::move(other)) {}
+    race_wait() noexcept : child_wait(&race_wait::first_wins) {}
 
  protected:
     static void first_wins(group_core& group, party& p) noexcept {
@@ -42,81 +41,48 @@ struct common_result {
 };
 
 template <class... T>
-class [[nodiscard("race does nothing until it is awaited")]] race_awaiter : public race_wait {
+class [[nodiscard("race does nothing until it is awaited")]] race_awaiter
+    : public few_children<race_wait, T...> {
     using common = common_result<T...>;
     using value = typename common::type;
 
  public:
-    explicit race_awaiter(task<T>... tasks) : tasks_(std::move(tasks)...) {}
-    race_awaiter(race_awaiter&& other) noexcept
-        : race_wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
-
-    template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        children_.enter(p);
-        start_all(std::index_sequence_for<T...>());
-        await_children(p, frame);
-    }
+    using few_children<race_wait, T...>::few_children;
 
     race_result<value> await_resume() {
-        children_.leave();
+        this->children_.leave();
         return winner<0>();
     }
 
  private:
-    template <std::size_t... I>
-    void start_all(std::index_sequence<I...>) noexcept {
-        (children_.start_child(parties_[I], std::get<I>(tasks_)), ...);
-    }
     template <std::size_t I>
     race_result<value> winner() {
         if constexpr (I == sizeof...(T)) {
             throw_cancelled();
         } else {
-            if (!won(parties_[I])) return winner<I + 1>();
+            if (!this->won(this->who_ran(I))) return winner<I + 1>();
             if constexpr (common::same) {
-                return {I, take_stored(std::get<I>(tasks_))};
+                return {I, take_stored(this->template work<I>())};
             } else {
-                return {I, value(std::in_place_index<I>, take_stored(std::get<I>(tasks_)))};
+                return {I, value(std::in_place_index<I>, take_stored(this->template work<I>()))};
             }
         }
     }
-
-    std::tuple<task<T>...> tasks_;
-    std::array<party, sizeof...(T)> parties_;
 };
 
 template <class T>
-class [[nodiscard("race does nothing until it is awaited")]] race_all_awaiter : public race_wait {
+class [[nodiscard("race does nothing until it is awaited")]] race_all_awaiter
+    : public many_children<race_wait, T> {
  public:
-    explicit race_all_awaiter(std::vector<task<T>> tasks) : tasks_(std::move(tasks)) {}
-    race_all_awaiter(race_all_awaiter&& other) noexcept
-        : race_wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
-
-    template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> frame) {
-        require(!tasks_.empty(), "a race needs at least one task");
-        party& p = *frame.promise().who;
-        parties_ = std::make_unique<party[]>(tasks_.size());
-        children_.enter(p);
-        for (std::size_t i = 0; i < tasks_.size(); ++i) {
-            children_.start_child(parties_[i], tasks_[i]);
-        }
-        await_children(p, frame);
-    }
+    using many_children<race_wait, T>::many_children;
 
     race_result<stored<T>> await_resume() {
-        children_.leave();
+        this->children_.leave();
         std::size_t first = 0;
-        while (first < tasks_.size() && !won(parties_[first])) ++first;
-        if (first == tasks_.size()) throw_cancelled();
-        return {first, take_stored(tasks_[first])};
+        while (first < this->count() && !this->won(this->who_ran(first))) ++first;
+        if (first == this->count()) throw_cancelled();
+        return {first, take_stored(this->work(first))};
     }
-
- private:
-    std::vector<task<T>> tasks_;
-    std::unique_ptr<party[]> parties_;
 };
 
 }  // namespace detail
@@ -137,6 +103,7 @@ auto race(Awaitables&&... awaitables) {
 /// The same for any number. Pre: not empty.
 template <class T>
 auto race(std::vector<task<T>> tasks) {
+    detail::require(!tasks.empty(), "a race needs at least one task");
     return detail::race_all_awaiter<T>(std::move(tasks));
 }
 

@@ -1,12 +1,10 @@
 #pragma once
 
-#include <lariat/task/gather.hpp>
+#include <lariat/task/child_tasks.hpp>
 #include <lariat/task/join_handle.hpp>
 #include <lariat/task/outcome.hpp>
 
-#include <array>
 #include <cstddef>
-#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -20,10 +18,10 @@ outcome<T> outcome_of(const party& p, const task<T>& done) {
     return outcome<T>(p.outcome, done.frame());
 }
 
-class settle_wait : public gather_wait {
+/// Every child runs to its own end.
+class settle_wait : public child_wait {
  public:
-    settle_wait() noexcept : gather_wait([](group_core&, party&) noexcept {}) {}
-    settle_wait(settle_wait&& other) noexcept : gather_wait(std::move(other)) {}
+    settle_wait() noexcept : child_wait([](group_core&, party&) noexcept {}) {}
 
  protected:
     /// What was cancelled from outside is no outcome of the children.
@@ -35,83 +33,42 @@ class settle_wait : public gather_wait {
 
 template <class... T>
 class [[nodiscard("settled does nothing until it is awaited")]] settled_awaiter
-    : public settle_wait {
+    : public few_children<settle_wait, T...> {
  public:
-    explicit settled_awaiter(task<T>... tasks) : tasks_(std::move(tasks)...) {}
-    settled_awaiter(settled_awaiter&& other) noexcept
-        : settle_wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
-
-    template <class Promise>
-    void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        children_.enter(p);
-        start_all(std::index_sequence_for<T...>());
-        await_children(p, frame);
-    }
+    using few_children<settle_wait, T...>::few_children;
 
     auto await_resume() {
-        bool any_cancelled = false;
-        for (const party& p : parties_) any_cancelled |= p.outcome == party_outcome::cancelled;
-        end_settling(any_cancelled);
+        this->end_settling(this->any_cancelled());
         return take_all(std::index_sequence_for<T...>());
     }
 
  private:
     template <std::size_t... I>
-    void start_all(std::index_sequence<I...>) noexcept {
-        (children_.start_child(parties_[I], std::get<I>(tasks_)), ...);
-    }
-    template <std::size_t... I>
     auto take_all(std::index_sequence<I...>) {
         if constexpr (sizeof...(T) == 1) {
-            return outcome_of(parties_[0], std::get<0>(tasks_));
+            return outcome_of(this->who_ran(0), this->template work<0>());
         } else {
-            return std::tuple<outcome<T>...>(outcome_of(parties_[I], std::get<I>(tasks_))...);
+            return std::tuple<outcome<T>...>(
+                outcome_of(this->who_ran(I), this->template work<I>())...);
         }
     }
-
-    std::tuple<task<T>...> tasks_;
-    std::array<party, sizeof...(T)> parties_;
 };
 
 template <class T>
 class [[nodiscard("settled does nothing until it is awaited")]] settled_all_awaiter
-    : public settle_wait {
+    : public many_children<settle_wait, T> {
  public:
-    explicit settled_all_awaiter(std::vector<task<T>> tasks) : tasks_(std::move(tasks)) {}
-    settled_all_awaiter(settled_all_awaiter&& other) noexcept
-        : settle_wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
-        parties_ = std::make_unique<party[]>(tasks_.size());
-        children_.enter(p);
-        if (tasks_.empty()) return pass(p, frame);
-        for (std::size_t i = 0; i < tasks_.size(); ++i) {
-            children_.start_child(parties_[i], tasks_[i]);
-        }
-        await_children(p, frame);
-        return true;
-    }
+    using many_children<settle_wait, T>::many_children;
 
     std::vector<outcome<T>> await_resume() {
-        bool any_cancelled = false;
-        for (std::size_t i = 0; i < tasks_.size(); ++i) {
-            any_cancelled |= parties_[i].outcome == party_outcome::cancelled;
-        }
-        end_settling(any_cancelled);
+        this->end_settling(this->any_cancelled());
         std::vector<outcome<T>> outcomes;
-        outcomes.reserve(tasks_.size());
-        for (std::size_t i = 0; i < tasks_.size(); ++i) {
-            outcomes.push_back(outcome_of(parties_[i], tasks_[i]));
+        outcomes.reserve(this->count());
+        for (std::size_t i = 0; i < this->count(); ++i) {
+            outcomes.push_back(outcome_of(this->who_ran(i), this->work(i)));
         }
         return outcomes;
     }
-
- private:
-    std::vector<task<T>> tasks_;
-    std::unique_ptr<party[]> parties_;
 };
 
 template <class T>

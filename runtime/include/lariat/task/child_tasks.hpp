@@ -1,0 +1,127 @@
+#pragma once
+
+#include <lariat/base/frame_allocator.hpp>
+#include <lariat/task/child_set.hpp>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace lariat::detail {
+
+/// An await of several children: it parks the awaiting party until all of them have ended.
+class child_wait : public wait_point {
+ public:
+    explicit child_wait(group_core::child_action on_finished) noexcept
+        : wait_point(children_wait), children_(on_finished) {}
+    /// Pre: not awaited yet.
+    child_wait(child_wait&& other) noexcept
+        : wait_point(std::move(other)), children_(other.children_.child_finished) {}
+
+ protected:
+    void await_children(party& p, std::coroutine_handle<> frame) noexcept {
+        children_.waiting = this;
+        park(p, frame);
+    }
+
+    child_set children_;
+};
+
+/// The children of an await that names each of them. `Wait` is a child_wait, and says how their
+/// endings are taken.
+///
+/// Allocation   none: tasks and parties lie in the awaiting frame
+template <class Wait, class... T>
+class few_children : public Wait {
+ public:
+    explicit few_children(task<T>... tasks) : tasks_(std::move(tasks)...) {}
+    few_children(few_children&& other) noexcept
+        : Wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        party& p = *frame.promise().who;
+        this->children_.enter(p);
+        if constexpr (sizeof...(T) == 0) {
+            return this->pass(p, frame);
+        } else {
+            start_all(std::index_sequence_for<T...>());
+            this->await_children(p, frame);
+            return true;
+        }
+    }
+
+ protected:
+    [[nodiscard]] bool any_cancelled() const noexcept {
+        bool any = false;
+        for (const party& p : parties_) any |= p.outcome == party_outcome::cancelled;
+        return any;
+    }
+    [[nodiscard]] const party& who_ran(std::size_t index) const noexcept { return parties_[index]; }
+    template <std::size_t Index>
+    [[nodiscard]] const auto& work() const noexcept {
+        return std::get<Index>(tasks_);
+    }
+
+ private:
+    template <std::size_t... I>
+    void start_all(std::index_sequence<I...>) noexcept {
+        (this->children_.start_child(parties_[I], std::get<I>(tasks_)), ...);
+    }
+
+    std::tuple<task<T>...> tasks_;
+    std::array<party, sizeof...(T)> parties_;
+};
+
+/// The same for any number of children of one kind.
+///
+/// Allocation   one block for the parties, from the thread's recycling allocator
+template <class Wait, class T>
+class many_children : public Wait {
+ public:
+    explicit many_children(std::vector<task<T>> tasks) : tasks_(std::move(tasks)) {}
+    many_children(many_children&& other) noexcept
+        : Wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
+    ~many_children() {
+        if (parties_ == nullptr) return;
+        std::destroy_n(parties_, count());
+        deallocate_frame(parties_, count() * sizeof(party));
+    }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) {
+        party& p = *frame.promise().who;
+        if (count() != 0) {
+            parties_ = static_cast<party*>(allocate_frame(count() * sizeof(party)));
+            std::uninitialized_default_construct_n(parties_, count());
+        }
+        this->children_.enter(p);
+        if (count() == 0) return this->pass(p, frame);
+        for (std::size_t i = 0; i < count(); ++i) {
+            this->children_.start_child(parties_[i], tasks_[i]);
+        }
+        this->await_children(p, frame);
+        return true;
+    }
+
+ protected:
+    [[nodiscard]] std::size_t count() const noexcept { return tasks_.size(); }
+    [[nodiscard]] bool any_cancelled() const noexcept {
+        bool any = false;
+        for (std::size_t i = 0; i < count(); ++i) {
+            any |= parties_[i].outcome == party_outcome::cancelled;
+        }
+        return any;
+    }
+    [[nodiscard]] const party& who_ran(std::size_t index) const noexcept { return parties_[index]; }
+    [[nodiscard]] const task<T>& work(std::size_t index) const noexcept { return tasks_[index]; }
+
+ private:
+    std::vector<task<T>> tasks_;
+    party* parties_ = nullptr;
+};
+
+}  // namespace lariat::detail
