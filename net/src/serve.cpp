@@ -98,7 +98,9 @@ connection_set::run_awaiter::run_awaiter(connection_set& set, task<> accepting) 
     : wait_point(kind_of_wait), set_(&set), accepting_(std::move(accepting)) {}
 
 connection_set::run_awaiter::run_awaiter(run_awaiter&& other) noexcept
-    : wait_point(std::move(other)), set_(other.set_), accepting_(std::move(other.accepting_)) {}
+    : wait_point(static_cast<wait_point&&>(other)),
+      set_(other.set_),
+      accepting_(std::move(other.accepting_)) {}
 
 void connection_set::run_awaiter::begin(party& p) {
     set_->enter(p);

@@ -55,11 +55,10 @@ void stream_state::take_in(op& done) noexcept {
     if (done.result > 0) {
         segment arrived{static_cast<std::byte*>(done.address), nullptr,
                         static_cast<std::uint32_t>(done.result), done.lent};
+        const bool wanted = reader != nullptr || arrived.size >= worth_lending;
         if (closing) {
             drop_segment(arrived);
-        } else if (reader != nullptr && head.size == 0) {
-            head = arrived;
-        } else if (head.size == 0 && arrived.size >= worth_lending) {
+        } else if (head.size == 0 && wanted) {
             head = arrived;
         } else if (!hold_privately(arrived)) {
             failure = -ENOMEM;

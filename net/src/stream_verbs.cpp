@@ -58,7 +58,7 @@ send_wait::send_wait(stream_state* stream, bytes data, bool all) noexcept
 }
 
 send_wait::send_wait(send_wait&& other) noexcept
-    : wait_point(std::move(other)),
+    : wait_point(static_cast<wait_point&&>(other)),
       op(other),
       stream_(std::move(other.stream_)),
       wanted_(other.wanted_),
@@ -176,7 +176,7 @@ gather_write_awaiter::gather_write_awaiter(detail::stream_state* stream,
 }
 
 gather_write_awaiter::gather_write_awaiter(gather_write_awaiter&& other) noexcept
-    : send_wait(std::move(other)),
+    : send_wait(static_cast<send_wait&&>(other)),
       few_(other.few_),
       many_(std::move(other.many_)),
       count_(other.count_) {}

@@ -100,7 +100,7 @@ response_parser::step response_parser::feed(std::string_view input) {
 /// One run of llhttp, up to the next event. It is run without input too: the end of a message that
 /// needs no further byte is reported only then.
 response_parser::step response_parser::execute(std::string_view input) {
-    if (input.empty()) input = std::string_view("", 0);
+    if (input.empty()) input = "";  // llhttp wants a place, also for no bytes
     // Beyond the limit by one byte is enough to know it.
     if (phase_ == phase::head) input = input.substr(0, limits_.head_bytes - spent_ + 1);
     reached_ = event::need_more;

@@ -42,9 +42,7 @@ class fault_target {
     virtual void cancel(op& o) noexcept = 0;
     virtual void poll(time_point until) = 0;
     [[nodiscard]] virtual time_point now() const noexcept = 0;
-
- protected:
-    ~fault_target() = default;
+    virtual ~fault_target() = default;
 };
 
 /// Faults for tests of what stands above a driver: every one of them is something a kernel may do,

@@ -60,7 +60,8 @@ io_awaiter::io_awaiter(const op& what) noexcept : wait_point(kind_of(what.code))
     op::complete = &io_awaiter::completed;
 }
 
-io_awaiter::io_awaiter(io_awaiter&& other) noexcept : wait_point(std::move(other)), op(other) {}
+io_awaiter::io_awaiter(io_awaiter&& other) noexcept
+    : wait_point(static_cast<wait_point&&>(other)), op(other) {}
 
 void io_awaiter::completed(op& done) noexcept {
     auto& self = static_cast<io_awaiter&>(done);

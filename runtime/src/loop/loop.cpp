@@ -53,7 +53,7 @@ void loop_state::turn() {
     if (!box_->empty()) call_posted();
     if (signals_.has_news()) [[unlikely]]
         handle_signals();
-    if (timers.size() != 0) {
+    if (!timers.empty()) {
         turn_time = now();
         timers.fire_due(turn_time, legs_per_turn);
     }

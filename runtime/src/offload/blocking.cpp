@@ -215,7 +215,10 @@ blocking_wait::blocking_wait(blocking_pool& pool, blocking_job::action work) noe
     : wait_point(kind_of_wait), blocking_job(work), posted(&arrived), pool_(&pool) {}
 
 blocking_wait::blocking_wait(blocking_wait&& other) noexcept
-    : wait_point(std::move(other)), blocking_job(other.run), posted(&arrived), pool_(other.pool_) {}
+    : wait_point(static_cast<wait_point&&>(other)),
+      blocking_job(other.run),
+      posted(&arrived),
+      pool_(other.pool_) {}
 
 blocking_wait::~blocking_wait() {
     require(!in_flight_, "a task was destroyed while its work ran on another thread");

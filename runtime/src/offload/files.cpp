@@ -31,7 +31,7 @@ auto uninterrupted(Call call) {
 
 unique_fd open_file(const std::string& path, int flags, mode_t permissions, const char* how) {
     // open(2) would take the path to end at a NUL, and so name another file.
-    if (path.find('\0') != std::string::npos) fail(EINVAL, "open", path.c_str(), how);
+    if (path.find('\0') != std::string::npos) fail(EINVAL, "open", path, how);
     unique_fd file(uninterrupted(
         [&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, permissions); }));
     if (!file) fail(errno, "open", path, how);

@@ -3,6 +3,7 @@
 #include <lariat/task/local.hpp>
 #include <lariat/task/promise.hpp>
 #include <lariat/task/scheduler.hpp>
+#include <lariat/task/task.hpp>
 #include <lariat/task/trace.hpp>
 #include <lariat/task/waiter.hpp>
 

@@ -116,7 +116,7 @@ class [[nodiscard("it does nothing until it is awaited: co_await it")]] blocking
  public:
     blocking_awaiter(blocking_pool& pool, Fn fn)
         : blocking_wait(pool, &perform), fn_(std::move(fn)) {}
-    blocking_awaiter(blocking_awaiter&& other)
+    blocking_awaiter(blocking_awaiter&& other) noexcept(std::is_nothrow_move_constructible_v<Fn>)
         : blocking_wait(std::move(other)), fn_(std::move(other.fn_)) {}
 
     value await_resume() {

@@ -71,7 +71,8 @@ class scoped_awaiter : public awaiter_base {
 
     explicit scoped_awaiter(Awaitable&& awaitable) : inner_(std::forward<Awaitable>(awaitable)) {}
     /// Pre: not awaited yet.
-    scoped_awaiter(scoped_awaiter&& other) : inner_(std::move(other.inner_)) {}
+    scoped_awaiter(scoped_awaiter&& other) noexcept(detail::moves_nothrow<Awaitable>)
+        : inner_(std::move(other.inner_)) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
 

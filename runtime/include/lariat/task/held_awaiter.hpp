@@ -10,6 +10,10 @@
 
 namespace lariat::detail {
 
+template <class Awaitable>
+inline constexpr bool moves_nothrow =
+    std::is_lvalue_reference_v<Awaitable> || std::is_nothrow_move_constructible_v<Awaitable>;
+
 /// An awaitable and, once it is awaited, its awaiter: for what puts something around another await.
 ///
 /// Lifetime     the awaiter is built in place, as it need not be movable; until then this may be
@@ -29,7 +33,8 @@ class held_awaiter {
 
     explicit held_awaiter(Awaitable&& awaitable) : awaitable_(std::forward<Awaitable>(awaitable)) {}
     /// Pre: not begun.
-    held_awaiter(held_awaiter&& other) : awaitable_(std::forward<Awaitable>(other.awaitable_)) {}
+    held_awaiter(held_awaiter&& other) noexcept(moves_nothrow<Awaitable>)
+        : awaitable_(std::forward<Awaitable>(other.awaitable_)) {}
 
     /// Awaits it in the place of `frame`. Returns what runs next: the value of an await_suspend.
     template <class Promise>

@@ -50,7 +50,8 @@ class [[nodiscard(
  public:
     explicit nothrow_awaiter(Awaitable&& verb) : verb_(std::forward<Awaitable>(verb)) {}
     /// Pre: not awaited yet.
-    nothrow_awaiter(nothrow_awaiter&& other) : verb_(std::move(other.verb_)) {}
+    nothrow_awaiter(nothrow_awaiter&& other) noexcept(moves_nothrow<Awaitable>)
+        : verb_(std::move(other.verb_)) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>

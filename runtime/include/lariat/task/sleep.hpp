@@ -10,7 +10,7 @@ class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, priva
     explicit sleep_awaiter(time_point until) noexcept
         : wait_point(kind_of_wait), timer(&due), until_(until) {}
     sleep_awaiter(sleep_awaiter&& other) noexcept
-        : wait_point(std::move(other)), timer(&due), until_(other.until_) {}
+        : wait_point(static_cast<wait_point&&>(other)), timer(&due), until_(other.until_) {}
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {

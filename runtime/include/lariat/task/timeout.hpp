@@ -40,7 +40,8 @@ class [[nodiscard("a timeout does nothing until it is awaited")]] timeout_awaite
  public:
     timeout_awaiter(time_point deadline, Awaitable&& awaitable)
         : base(std::forward<Awaitable>(awaitable)), deadline_(deadline) {}
-    timeout_awaiter(timeout_awaiter&& other) : base(std::move(other)), deadline_(other.deadline_) {}
+    timeout_awaiter(timeout_awaiter&& other) noexcept(detail::moves_nothrow<Awaitable>)
+        : base(static_cast<base&&>(other)), deadline_(other.deadline_) {}
 
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
@@ -91,7 +92,8 @@ class [[nodiscard("a shield does nothing until it is awaited")]] shield_awaiter
 
  public:
     explicit shield_awaiter(Awaitable&& awaitable) : base(std::forward<Awaitable>(awaitable)) {}
-    shield_awaiter(shield_awaiter&& other) : base(std::move(other)) {}
+    shield_awaiter(shield_awaiter&& other) noexcept(detail::moves_nothrow<Awaitable>)
+        : base(std::move(other)) {}
 
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
