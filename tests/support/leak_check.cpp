@@ -1,6 +1,7 @@
 #include "leak_check.hpp"
 
 #include <lariat/base/frame_allocator.hpp>
+#include <lariat/offload/blocking.hpp>
 
 #include <doctest/doctest.h>
 
@@ -8,6 +9,7 @@
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <thread>
 
 namespace lariat::test {
 
@@ -35,6 +37,8 @@ std::vector<std::string> open_descriptors() {
 leak_check::leak_check() : frames_(live_frames()), descriptors_(open_descriptors()) {}
 
 leak_check::~leak_check() {
+    // A worker gives its answer, and a moment later what it held of the question: that is no leak.
+    while (detail::blocking_pool::shared().stats().running != 0) std::this_thread::yield();
     const std::size_t frames = live_frames();
     CHECK_MESSAGE(frames == frames_, "frames that nobody freed (or freed twice): ", frames,
                   " are alive, ", frames_, " were before the test");
