@@ -15,6 +15,8 @@ class category final : public std::error_category {
             case errc::broken: return "cut short earlier; the stream is in doubt";
             case errc::task_cancelled: return "the task was cancelled";
             case errc::limit: return "over the limit";
+            case errc::full: return "the queue is full";
+            case errc::empty: return "the queue is empty";
         }
         return "unknown code " + std::to_string(code);
     }
@@ -41,6 +43,10 @@ broken_error::broken_error(const std::string& what)
     : std::system_error(make_error_code(errc::broken), what) {}
 limit_error::limit_error(const std::string& what)
     : std::system_error(make_error_code(errc::limit), what) {}
+queue_full::queue_full(const std::string& what)
+    : std::system_error(make_error_code(errc::full), what) {}
+queue_empty::queue_empty(const std::string& what)
+    : std::system_error(make_error_code(errc::empty), what) {}
 task_cancelled::task_cancelled(const std::string& what)
     : std::system_error(make_error_code(errc::task_cancelled), what) {}
 
@@ -50,6 +56,8 @@ closed_error::~closed_error() = default;
 incomplete_read::~incomplete_read() = default;
 broken_error::~broken_error() = default;
 limit_error::~limit_error() = default;
+queue_full::~queue_full() = default;
+queue_empty::~queue_empty() = default;
 task_cancelled::~task_cancelled() = default;
 
 void throw_error(std::error_code code, const std::string& what) {
@@ -61,6 +69,8 @@ void throw_error(std::error_code code, const std::string& what) {
         case errc::broken: throw broken_error(what);
         case errc::task_cancelled: throw task_cancelled(what);
         case errc::limit: throw limit_error(what);
+        case errc::full: throw queue_full(what);
+        case errc::empty: throw queue_empty(what);
     }
     throw std::system_error(code, what);
 }

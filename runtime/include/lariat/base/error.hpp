@@ -20,6 +20,8 @@ enum class errc : int {
     broken,          ///< broken_error: a verb of many steps was cut short; the stream is in doubt
     task_cancelled,  ///< task_cancelled: the awaited task was cancelled; the awaiter was not
     limit,           ///< limit_error: more than the caller allowed
+    full,            ///< queue_full: put_nowait found no room
+    empty,           ///< queue_empty: get_nowait found no item
 };
 [[nodiscard]] LARIAT_EXPORT const std::error_category& lariat_category() noexcept;
 [[nodiscard]] inline std::error_code make_error_code(errc code) noexcept {
@@ -68,6 +70,19 @@ class LARIAT_EXPORT task_cancelled : public std::system_error {
  public:
     explicit task_cancelled(const std::string& what = "the awaited task");
     ~task_cancelled() override;
+};
+
+/// A put that may not wait found the queue full.
+class LARIAT_EXPORT queue_full : public std::system_error {
+ public:
+    explicit queue_full(const std::string& what);
+    ~queue_full() override;
+};
+/// A get that may not wait found the queue empty.
+class LARIAT_EXPORT queue_empty : public std::system_error {
+ public:
+    explicit queue_empty(const std::string& what);
+    ~queue_empty() override;
 };
 
 /// Throws the exception type that belongs to `code`: those above, else std::system_error.

@@ -61,6 +61,7 @@ struct scheduler {
     party* current = nullptr;           ///< whose leg runs now
     struct group_core* root = nullptr;  ///< owns what `spawn` starts
     bool debug = false;                 ///< checks that cost; LARIAT_DEBUG=1
+    std::uint32_t dice = 1;             ///< random numbers that keep a select fair
 
     /// Reads another clock than CLOCK_MONOTONIC; null where it is the real one.
     time_point (*virtual_now)(const scheduler&) noexcept = nullptr;
