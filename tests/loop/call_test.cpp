@@ -267,4 +267,20 @@ TEST_CASE("call: outside of a running loop it stops with the right way to do it"
     }));
 }
 
+TEST_CASE("call: asked of another loop than the running one it stops with the right way to do it") {
+    const auto asks_another = [](auto ask) {
+        return [ask] {
+            loop other;
+            auto body = [&]() -> task<> {
+                ask(other);
+                co_return;
+            };
+            lariat::run(body());
+        };
+    };
+    const char* const rule = "another one is asked by its post(fn)";
+    CHECK(stops_with(rule, asks_another([](loop& other) { other.call_soon([] {}); })));
+    CHECK(stops_with(rule, asks_another([](loop& other) { other.call_later(1s, [] {}); })));
+}
+
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -185,6 +186,31 @@ TEST_CASE_FIXTURE(leak_check, "loop: an idle loop does not turn") {
         CHECK(own.stats().turns - before <= 10);
     };
     own.run(body());
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "loop: told to spin, it looks for news again and again, for so long") {
+    run_options tireless;
+    tireless.spin = 1h;
+    run_options brief;
+    brief.spin = 1us;
+    const auto turns_of_a_sleep = [](const run_options& how, std::chrono::milliseconds length) {
+        loop own(how);
+        std::uint64_t turns = 0;
+        auto body = [&]() -> task<> {
+            co_await yield_now();
+            const std::uint64_t before = own.stats().turns;
+            co_await sleep(length);
+            turns = own.stats().turns - before;
+        };
+        own.run(body());
+        return turns;
+    };
+    std::uint64_t most = 0;  // one sleep may find the core taken away
+    for (int tries = 0; tries < 1000 && most < 50; ++tries)
+        most = std::max(most, turns_of_a_sleep(tireless, 1ms));
+    CHECK(most >= 50);
+    CHECK(turns_of_a_sleep(brief, 30ms) <= 50);
 }
 
 TEST_CASE("loop: to close it while it runs stops with the rule") {

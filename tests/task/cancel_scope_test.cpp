@@ -208,6 +208,32 @@ TEST_CASE_FIXTURE(test_loop, "scope: out of memory inside fails the await and le
     CHECK(elapsed() == 1s);
 }
 
+/// An await that cannot begin.
+struct refusing : awaiter_base {
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise>) {
+        throw std::bad_alloc();
+    }
+    void await_resume() const {}
+};
+
+TEST_CASE_FIXTURE(test_loop,
+                  "scope: an await that cannot begin leaves the scope, and may be repeated") {
+    run([]() -> task<> {
+        cancel_scope scope;
+        scope.expires_after(1s);
+        CHECK_THROWS_AS(co_await scope.run(refusing()), std::bad_alloc);
+        CHECK_THROWS_AS(co_await timeout(1s, refusing()), std::bad_alloc);
+        CHECK_THROWS_AS(co_await shield(refusing()), std::bad_alloc);
+        const bool finished = co_await scope.run(sleep(1ms));
+        CHECK(finished);
+        scope.cancel();
+        co_await sleep(2s);  // it is not inside any of them
+    });
+    CHECK(elapsed() == 2s + 1ms);
+}
+
 TEST_CASE("scope: entered by two at a time it stops with the rule") {
     CHECK(stops_with("a cancel scope is entered once at a time", [] {
         test_loop loop;

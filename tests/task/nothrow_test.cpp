@@ -131,6 +131,41 @@ TEST_CASE_FIXTURE(test_loop, "nothrow: of a timeout, time that ran out is errc::
     CHECK(elapsed() == 4ms);
 }
 
+TEST_CASE_FIXTURE(test_loop, "nothrow: of a shield it is the verb's own result") {
+    run([]() -> task<> {
+        cancel_scope scope;
+        auto body = [&]() -> task<> {
+            scope.cancel();
+            auto got = co_await nothrow(shield(succeed(7, 1ms)));
+            CHECK(**got == 7);
+        };
+        const bool finished = co_await scope.run(body());
+        CHECK(finished);
+        const auto failed = co_await nothrow(shield(fail(1ms)));
+        CHECK(failed.error() == errc::closed);
+    });
+    CHECK(elapsed() == 2ms);
+}
+
+TEST_CASE_FIXTURE(test_loop, "nothrow: of a scope's run, a cut is an empty optional and no error") {
+    run([]() -> task<> {
+        cancel_scope in_time;
+        auto got = co_await nothrow(in_time.run(succeed(8, 1ms)));
+        REQUIRE(got.has_value());
+        REQUIRE(got->has_value());
+        CHECK(***got == 8);
+        cancel_scope late;
+        late.expires_after(1ms);
+        const auto cut = co_await nothrow(late.run(succeed(9, 1h)));
+        REQUIRE(cut.has_value());
+        CHECK_FALSE(cut->has_value());
+        cancel_scope broken;
+        const auto failed = co_await nothrow(broken.run(fail(1ms)));
+        CHECK(failed.error() == errc::closed);
+    });
+    CHECK(elapsed() == 3ms);
+}
+
 TEST_CASE_FIXTURE(test_loop,
                   "nothrow: a timeout of a wait without errors of its own gives result<>") {
     run([]() -> task<> {

@@ -20,17 +20,17 @@ using namespace std::chrono_literals;
 using lariat::duration;
 using lariat::forever;
 using lariat::time_point;
-using lariat::timer;
+using lariat::timer_entry;
 using lariat::timer_queue;
 
 constexpr std::size_t no_limit = static_cast<std::size_t>(-1);
 constexpr time_point start{1'000'000s};
 
 /// A timer that writes its name into a list.
-struct named_timer : timer {
+struct named_timer : timer_entry {
     named_timer(int own_name, std::vector<int>& own_log)
-        : timer(&named_timer::fired), name(own_name), log(&own_log) {}
-    static void fired(timer& self) noexcept {
+        : timer_entry(&named_timer::fired), name(own_name), log(&own_log) {}
+    static void fired(timer_entry& self) noexcept {
         auto& mine = static_cast<named_timer&>(self);
         mine.was_armed = self.armed();
         mine.log->push_back(mine.name);
@@ -42,9 +42,9 @@ struct named_timer : timer {
 
 /// A timer whose action may do anything.
 template <class Action>
-struct acting_timer : timer {
-    explicit acting_timer(Action wanted) : timer(&acting_timer::fired), action(wanted) {}
-    static void fired(timer& self) noexcept { static_cast<acting_timer&>(self).action(); }
+struct acting_timer : timer_entry {
+    explicit acting_timer(Action wanted) : timer_entry(&acting_timer::fired), action(wanted) {}
+    static void fired(timer_entry& self) noexcept { static_cast<acting_timer&>(self).action(); }
     Action action;
 };
 
@@ -132,7 +132,7 @@ TEST_CASE("timer_queue: overdue timers can be disarmed wherever they stand") {
     }
     queue.fire_due(start - 40s, 20);  // so the heap is no longer flat
     for (int i = 0; i < 500; ++i) {
-        timer& item = *items[static_cast<std::size_t>(i)];
+        timer_entry& item = *items[static_cast<std::size_t>(i)];
         if (!item.armed()) continue;
         if (random() % 3 == 0)
             queue.disarm(item);
@@ -362,16 +362,16 @@ TEST_CASE("timer_queue: after a disarming, each wake-up too early brings the tru
     CHECK(wakeups <= 2);
 }
 
-struct counted_timer : timer {
-    counted_timer() : timer(&counted_timer::fired) {}
-    static void fired(timer& self) noexcept {
+struct counted_timer : timer_entry {
+    counted_timer() : timer_entry(&counted_timer::fired) {}
+    static void fired(timer_entry& self) noexcept {
         const bool after = last == nullptr || self.deadline > last->deadline ||
                            (self.deadline == last->deadline && &self > last);
         in_order = in_order && after && self.deadline <= now;
         last = &self;
     }
     static inline bool in_order = true;
-    static inline const timer* last =
+    static inline const timer_entry* last =
         nullptr;  // of the same array, armed from its front to its end
     static inline time_point now = time_point::min();
 };

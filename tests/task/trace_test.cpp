@@ -150,6 +150,26 @@ TEST_CASE_FIXTURE(test_loop,
     });
 }
 
+/// A chain of tasks, each in a group of the one before; the last one tells.
+task<> nest(int left, std::string& dump) {
+    auto body = [&](task_group& group) -> task<> {
+        group.spawn(nest(left - 1, dump));
+        co_return;
+    };
+    if (left == 0) {
+        dump = dump_tasks();
+    } else {
+        co_await with_group(body);
+    }
+}
+
+TEST_CASE_FIXTURE(test_loop, "dump_tasks: shows a tree that is deeper than any stack") {
+    std::string dump;
+    run([&]() -> task<> { co_await nest(20'000, dump); });
+    CHECK(has(dump, "\n" + std::string(64, ' ') + "[20000] "));
+    CHECK_FALSE(dump.find("[20001]") != std::string::npos);
+}
+
 TEST_CASE("describe_place: a plain function's place is the same from every compiler") {
     const std::source_location here = std::source_location::current();
     const std::string place = describe_place(here);

@@ -5,7 +5,7 @@
 namespace lariat::detail {
 
 scheduled_call::scheduled_call(action on_end, std::uint32_t size) noexcept
-    : timer(&due), ended(on_end), bytes(size) {
+    : timer_entry(&due), ended(on_end), bytes(size) {
     run = &run_call;
 }
 
@@ -13,7 +13,8 @@ bool scheduled_call::cancel() noexcept {
     if (over) return false;
     over = true;
     ended(*this, end::drop);
-    if (!timer::armed()) return true;  // on the ready queue: its turn drops the loop's reference
+    if (!timer_entry::armed())
+        return true;  // on the ready queue: its turn drops the loop's reference
     home->timers.disarm(*this);
     drop_ref();
     return true;
@@ -27,7 +28,7 @@ void scheduled_call::drop_all(scheduler& home) noexcept {
         (void)call.cancel();
         call.drop_ref();
     }
-    while (timer* armed = home.timers.any()) {
+    while (timer_entry* armed = home.timers.any()) {
         if (armed->fire == &due) {
             (void)static_cast<scheduled_call*>(armed)->cancel();
         } else {
@@ -43,7 +44,7 @@ void scheduled_call::drop_ref() noexcept {
     deallocate_frame(this, size);
 }
 
-void scheduled_call::due(timer& self) noexcept {
+void scheduled_call::due(timer_entry& self) noexcept {
     auto& call = static_cast<scheduled_call&>(self);
     call.home->ready.push(call);
 }

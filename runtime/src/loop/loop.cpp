@@ -61,6 +61,7 @@ void loop_state::turn() {
 }
 
 void loop_state::run_ready() {
+    if (!ready.empty()) worked_ = true;
     for (int left = legs_per_turn; left > 0 && !ready.empty(); --left) {
         runnable& item = ready.pop();
         ++legs_;
@@ -73,6 +74,7 @@ void loop_state::run_ready() {
 }
 
 void loop_state::call_posted() {
+    worked_ = true;
     auto messages = box_->take();
     while (!messages.empty()) {
         posted& message = messages.pop_front();
@@ -84,9 +86,18 @@ void loop_state::call_posted() {
     }
 }
 
+// A turn that has run something is followed by some that only look.
+bool loop_state::spins() noexcept {
+    if (options_.spin.count() == 0) [[likely]]
+        return false;
+    const time_point moment = clock::now();
+    if (std::exchange(worked_, false)) spin_until_ = moment + options_.spin;
+    return moment < spin_until_;
+}
+
 // Waits only when nothing can run; else it just looks at what the kernel has.
 void loop_state::poll() {
-    if (!ready.empty() || !box_->sleep()) {
+    if (!ready.empty() || spins() || !box_->sleep()) {
         driver_.poll(no_wait);
         return;
     }
@@ -164,6 +175,13 @@ loop::loop(const run_options& options)
 loop::~loop() { close(); }
 
 loop& loop::current() noexcept { return detail::loop_state::current().face_; }
+
+void loop::require_running_here(const char* what) const noexcept {
+    const scheduler& here = detail::required_scheduler(what);
+    detail::require(&here == state_.get(),
+                    "call_soon, call_later and call_at are for the loop that runs on this thread; "
+                    "another one is asked by its post(fn)");
+}
 
 time_point loop::now() const noexcept { return state_->now(); }
 

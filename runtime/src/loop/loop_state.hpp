@@ -57,6 +57,8 @@ struct loop_state : scheduler {
     party* main_ = nullptr;
     std::uint64_t turns_ = 0;
     std::uint64_t legs_ = 0;
+    bool worked_ = true;  ///< since it last had nothing to do
+    time_point spin_until_;
 
  private:
     void run_ready();
@@ -66,6 +68,7 @@ struct loop_state : scheduler {
     void handle_signals();
     void die_of_interrupt() noexcept;
     void poll();
+    [[nodiscard]] bool spins() noexcept;
     void shut_objects() noexcept;
     static void root_child_finished(group_core& group, party& p) noexcept;
     static void report_failure(scheduler& self, const party* who, const std::exception_ptr& error,

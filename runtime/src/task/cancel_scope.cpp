@@ -3,7 +3,7 @@
 namespace lariat {
 
 cancel_scope::~cancel_scope() {
-    if (timer::armed()) this_scheduler->timers.disarm(*this);
+    if (timer_entry::armed()) this_scheduler->timers.disarm(*this);
 }
 
 void cancel_scope::expires_at(time_point moment) noexcept {
@@ -39,7 +39,7 @@ bool cancel_scope::end() noexcept {
     return scope_core::is_cancelled() && !p.cancel_pending;
 }
 
-void cancel_scope::due(timer& self) noexcept {
+void cancel_scope::due(timer_entry& self) noexcept {
     auto& scope = static_cast<cancel_scope&>(self);
     scope.expired_ = !scope.scope_core::is_cancelled();
     scope.scope_core::cancel();

@@ -5,17 +5,17 @@ namespace lariat {
 // In the heap a timer's `next` is its next sibling and its `prev` the sibling before it, or for a
 // first child the parent; both are null at the ends.
 
-timer* overdue_timers::next_sibling(const timer& item) noexcept {
-    return static_cast<timer*>(item.next);
+timer_entry* overdue_timers::next_sibling(const timer_entry& item) noexcept {
+    return static_cast<timer_entry*>(item.next);
 }
 
-timer* overdue_timers::meld(timer* a, timer* b) noexcept {
+timer_entry* overdue_timers::meld(timer_entry* a, timer_entry* b) noexcept {
     // The difference survives the counter's wrap: never 2^31 timers are overdue together.
     const bool b_first = b->deadline != a->deadline
                              ? b->deadline < a->deadline
                              : static_cast<std::int32_t>(b->sequence_ - a->sequence_) < 0;
-    timer* parent = b_first ? b : a;
-    timer* child = b_first ? a : b;
+    timer_entry* parent = b_first ? b : a;
+    timer_entry* child = b_first ? a : b;
     child->next = parent->child_;
     if (parent->child_ != nullptr) parent->child_->prev = child;
     child->prev = parent;
@@ -25,19 +25,19 @@ timer* overdue_timers::meld(timer* a, timer* b) noexcept {
 }
 
 /// The second half of a removal: melds neighbours from the left, then the pairs from the right.
-timer* overdue_timers::meld_siblings(timer* first) noexcept {
-    timer* pairs = nullptr;
+timer_entry* overdue_timers::meld_siblings(timer_entry* first) noexcept {
+    timer_entry* pairs = nullptr;
     while (first != nullptr) {
-        timer* a = first;
-        timer* b = next_sibling(*a);
+        timer_entry* a = first;
+        timer_entry* b = next_sibling(*a);
         first = b != nullptr ? next_sibling(*b) : nullptr;
-        timer* pair = b != nullptr ? meld(a, b) : a;
+        timer_entry* pair = b != nullptr ? meld(a, b) : a;
         pair->next = pairs;
         pairs = pair;
     }
-    timer* root = nullptr;
+    timer_entry* root = nullptr;
     while (pairs != nullptr) {
-        timer* pair = pairs;
+        timer_entry* pair = pairs;
         pairs = next_sibling(*pair);
         root = root != nullptr ? meld(root, pair) : pair;
     }
@@ -45,20 +45,20 @@ timer* overdue_timers::meld_siblings(timer* first) noexcept {
     return root;
 }
 
-void overdue_timers::insert(timer& item) noexcept {
-    item.place_ = timer::overdue;
+void overdue_timers::insert(timer_entry& item) noexcept {
+    item.place_ = timer_entry::overdue;
     item.sequence_ = sequence_++;
     item.child_ = nullptr;
     item.next = item.prev = nullptr;
     root_ = root_ != nullptr ? meld(root_, &item) : &item;
 }
 
-void overdue_timers::remove(timer& item) noexcept {
-    timer* below = meld_siblings(item.child_);
+void overdue_timers::remove(timer_entry& item) noexcept {
+    timer_entry* below = meld_siblings(item.child_);
     if (&item == root_) {
         root_ = below;
     } else {
-        timer* before = static_cast<timer*>(item.prev);
+        timer_entry* before = static_cast<timer_entry*>(item.prev);
         if (before->child_ == &item)
             before->child_ = next_sibling(item);
         else
@@ -67,14 +67,14 @@ void overdue_timers::remove(timer& item) noexcept {
         if (below != nullptr) root_ = meld(root_, below);
     }
     item.next = item.prev = &item;
-    item.place_ = timer::nowhere;
+    item.place_ = timer_entry::nowhere;
 }
 
 timer_queue::~timer_queue() {
-    while (timer* left = any()) disarm(*left);
+    while (timer_entry* left = any()) disarm(*left);
 }
 
-timer* timer_queue::any() noexcept {
+timer_entry* timer_queue::any() noexcept {
     if (!overdue_.empty()) return &overdue_.top();
     return words_ != 0 ? &slots_[first()].timers.front() : nullptr;
 }
@@ -84,7 +84,7 @@ std::size_t timer_queue::fire_due(time_point now, std::size_t limit) noexcept {
     const key until = key_of(now < forever ? now : forever - duration(1));
     std::size_t fired = 0;
     while (fired < limit) {
-        timer* item = due(until);
+        timer_entry* item = due(until);
         if (item == nullptr) break;
         disarm(*item);
         ++fired;
@@ -94,16 +94,16 @@ std::size_t timer_queue::fire_due(time_point now, std::size_t limit) noexcept {
 }
 
 /// The first timer if its deadline is not after `now`; `current_` comes as near to `now` as it may.
-timer* timer_queue::due(key now) noexcept {
+timer_entry* timer_queue::due(key now) noexcept {
     if (!overdue_.empty()) {
-        timer& item = overdue_.top();
+        timer_entry& item = overdue_.top();
         return key_of(item.deadline) <= now ? &item : nullptr;
     }
     while (words_ != 0) {
         const unsigned where = first();
         const unsigned level = where / level_slots;
         slot& home = slots_[where];
-        timer& front = home.timers.front();
+        timer_entry& front = home.timers.front();
         const key at = key_of(front.deadline);
         const bool in_order = level == 0 || &front == &home.timers.back();
         if (in_order && at <= now) return &front;
@@ -119,7 +119,7 @@ timer* timer_queue::due(key now) noexcept {
 /// Moves the timers of the first slot, into whose span `current_` has come, to lower levels.
 void timer_queue::deal(unsigned where) noexcept {
     constexpr int few = 64;  // so many are dealt sooner than the other way is prepared
-    list<timer> timers;
+    list<timer_entry> timers;
     timers.splice_back(slots_[where].timers);
     set_empty(where);
     for (int dealt = 0; dealt < few; ++dealt) {
@@ -132,13 +132,13 @@ void timer_queue::deal(unsigned where) noexcept {
 /// Walking a long list costs a cache miss a step, and a step must await the one before. Two walks,
 /// from both ends at once, halve that: 1 M timers within 100 ms expire in 130 ns each, not 200.
 /// What comes from the back waits in `late` until the front has met it, so the order is kept.
-void timer_queue::deal_from_both_ends(list<timer>& timers, unsigned level) noexcept {
+void timer_queue::deal_from_both_ends(list<timer_entry>& timers, unsigned level) noexcept {
     std::array<slot, level_slots> late;
-    timer* front = &timers.front();
-    timer* back = &timers.back();
+    timer_entry* front = &timers.front();
+    timer_entry* back = &timers.back();
     for (bool met = false; !met;) {
-        auto* after_front = static_cast<timer*>(front->next);
-        auto* before_back = static_cast<timer*>(back->prev);
+        auto* after_front = static_cast<timer_entry*>(front->next);
+        auto* before_back = static_cast<timer_entry*>(back->prev);
         met = front == back || after_front == back;
         if (front != back) {
             const key at = key_of(back->deadline);

@@ -2,6 +2,8 @@
 #include <lariat/task/promise.hpp>
 #include <lariat/task/trace.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <source_location>
 #include <string_view>
 #include <utility>
@@ -52,32 +54,43 @@ const char* word(party_state state) noexcept {
     return "";
 }
 
-void append_children(const group_core& group, std::size_t depth, std::string& out);
+/// A party still to be shown, and how deep it stands in the tree.
+struct entry {
+    const party* who;
+    std::size_t depth;
+};
 
-void append_party(party& p, std::size_t depth, std::string& out) {
-    const std::string margin(depth * 4, ' ');
+void append_party(const party& p, std::size_t depth, std::string& out) {
+    // Deeper ones stand in one column: with a margin each, a long chain of tasks makes a text that
+    // grows with its square.
+    constexpr std::size_t columns = 16;
+    std::string margin(std::min(depth, columns) * 4, ' ');
+    if (depth > columns) margin += "[" + std::to_string(depth) + "] ";
     out += margin + describe_party(p) + " " + word(p.state);
     if (p.state == party_state::parked) out += p.parked->kind->name;
     if (p.cancel_pending) out += " (cancelled)";
     out += '\n';
-    std::string_view trace_lines;
     const std::string trace = trace_of(p);
-    trace_lines = trace;
+    std::string_view trace_lines = trace;
     while (!trace_lines.empty()) {
         const std::size_t end = trace_lines.find('\n') + 1;
         out += margin + std::string(trace_lines.substr(0, end));
         trace_lines.remove_prefix(end);
     }
-    std::vector<const scope_core*> scopes;
-    for (const scope_core* at = p.scope; at != &p.base; at = at->parent()) scopes.push_back(at);
-    for (; !scopes.empty(); scopes.pop_back()) {
-        if (scopes.back()->is_group())
-            append_children(static_cast<const group_core&>(*scopes.back()), depth + 1, out);
-    }
 }
 
-void append_children(const group_core& group, std::size_t depth, std::string& out) {
-    for (party& child : const_cast<group_core&>(group).children) append_party(child, depth, out);
+// The last one in `left` is shown next: so the children are put there in the opposite order, the
+// innermost group's first.
+void leave_children(const group_core& group, std::size_t depth, std::vector<entry>& left) {
+    const auto first = static_cast<std::ptrdiff_t>(left.size());
+    for (party& child : const_cast<group_core&>(group).children) left.push_back({&child, depth});
+    std::reverse(left.begin() + first, left.end());
+}
+
+void leave_children(const party& p, std::size_t depth, std::vector<entry>& left) {
+    for (const scope_core* at = p.scope; at != &p.base; at = at->parent()) {
+        if (at->is_group()) leave_children(static_cast<const group_core&>(*at), depth, left);
+    }
 }
 
 }  // namespace
@@ -118,7 +131,16 @@ std::string trace_of(const party& p) {
 std::string dump_tasks() {
     const scheduler& home = detail::required_scheduler("dump_tasks");
     std::string out;
-    if (home.root != nullptr) append_children(*home.root, 0, out);
+    if (home.root == nullptr) return out;
+    // A list instead of recursion: trees of tasks may be deeper than any stack.
+    std::vector<entry> left;
+    leave_children(*home.root, 0, left);
+    while (!left.empty()) {
+        const entry next = left.back();
+        left.pop_back();
+        append_party(*next.who, next.depth, out);
+        leave_children(*next.who, next.depth + 1, left);
+    }
     return out;
 }
 

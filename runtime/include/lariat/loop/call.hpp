@@ -15,7 +15,7 @@ namespace lariat {
 namespace detail {
 
 /// A function to be called by the loop, once, soon or at a time. Counted: the loop and the handle.
-struct LARIAT_EXPORT scheduled_call : runnable, timer {
+struct LARIAT_EXPORT scheduled_call : runnable, timer_entry {
     enum class end : bool { call, drop };
     using action = void (*)(scheduled_call&, end);
 
@@ -36,7 +36,7 @@ struct LARIAT_EXPORT scheduled_call : runnable, timer {
     bool over = false;
 
  private:
-    static void due(timer& self) noexcept;
+    static void due(timer_entry& self) noexcept;
     static void run_call(runnable& self) noexcept;
 };
 

@@ -86,16 +86,18 @@ class LARIAT_EXPORT loop {
     [[nodiscard]] time_point now() const noexcept;
 
     /// Calls fn() at the next turn, after `delay`, or at `when`. It runs outside of any task; what
-    /// it throws goes to the report hook. Pre: this loop runs on this thread. Cost: one small
-    /// record.
+    /// it throws goes to the report hook. Pre: this loop runs on this thread (else: post). Cost:
+    /// one small record.
     template <class Fn>
     call_handle call_soon(Fn&& fn) {
+        require_running_here("call_soon");
         detail::scheduled_call& call = detail::make_call(std::forward<Fn>(fn));
         detail::schedule_soon(call);
         return call_handle(call);
     }
     template <class Fn>
     call_handle call_at(time_point when, Fn&& fn) {
+        require_running_here("call_at");
         detail::scheduled_call& call = detail::make_call(std::forward<Fn>(fn));
         detail::schedule_at(call, when);
         return call_handle(call);
@@ -133,6 +135,7 @@ class LARIAT_EXPORT loop {
 
     void drive(party& main);
     void finish_run(party& main);
+    void require_running_here(const char* what) const noexcept;
 
     std::unique_ptr<detail::loop_state> state_;
 };

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <lariat/base/clock.hpp>
+#include <lariat/base/result.hpp>
 #include <lariat/task/held_awaiter.hpp>
+#include <lariat/task/nothrow.hpp>
 #include <lariat/task/promise.hpp>
 #include <lariat/task/scope.hpp>
 
@@ -24,9 +26,9 @@ class scoped_awaiter;
 /// Threads      one loop
 /// Lifetime     outlives the run() it is used for; used once
 /// Allocation   none
-class LARIAT_EXPORT cancel_scope : private scope_core, private timer {
+class LARIAT_EXPORT cancel_scope : private scope_core, private timer_entry {
  public:
-    cancel_scope() noexcept : timer(&due) {}
+    cancel_scope() noexcept : timer_entry(&due) {}
     ~cancel_scope();
 
     /// Ends the work inside with `cancelled`. Before run(): the work does not begin.
@@ -48,7 +50,7 @@ class LARIAT_EXPORT cancel_scope : private scope_core, private timer {
     template <class Awaitable>
     friend class scoped_awaiter;
 
-    static void due(timer& self) noexcept;
+    static void due(timer_entry& self) noexcept;
     void arm() noexcept;
     void begin(party& p) noexcept;
     /// Leaves; true when what escaped as `cancelled` was this scope's doing.
@@ -85,7 +87,12 @@ class scoped_awaiter : public awaiter_base {
             inner_.decline();
             return frame;
         }
-        return inner_.suspend(frame);
+        try {
+            return inner_.suspend(frame);
+        } catch (...) {  // it did not begin, for want of memory perhaps: await_resume never comes
+            (void)scope.end();
+            throw;
+        }
     }
     /// The value, or nothing if `scope` cut it. `put` stores the value before the scope is left.
     template <class Put>
@@ -105,13 +112,14 @@ class scoped_awaiter : public awaiter_base {
         if (cut && !ours) detail::throw_cancelled();
         return !cut;
     }
-    /// The value, where nothing but the scope's end is to be done.
-    value end_uncut(cancel_scope& scope) {
+    /// What `take` takes from the awaiter, where nothing but the scope's end is to be done.
+    template <class Take>
+    decltype(auto) end_uncut(cancel_scope& scope, Take&& take) {
         struct leaver {
             cancel_scope& scope;
             ~leaver() { (void)scope.end(); }
         } const leave{scope};
-        return inner_->await_resume();
+        return take(*inner_);
     }
 
  private:
@@ -143,6 +151,22 @@ class [[nodiscard("it does nothing until it is awaited")]] run_awaiter
             std::optional<value> kept;
             this->end(*scope_, [&](auto& inner) { kept.emplace(inner.await_resume()); });
             return kept;
+        }
+    }
+    /// For nothrow(): the verb's own result; within it, what run() gives.
+    auto finish_nothrow()
+        requires finishes_nothrow<typename base::inner_type>
+    {
+        using ended = decltype(std::declval<typename base::inner_type&>().finish_nothrow());
+        using given = std::conditional_t<std::is_void_v<value>, bool, std::optional<value>>;
+        std::optional<ended> kept;
+        if (!this->end(*scope_, [&](auto& inner) { kept.emplace(inner.finish_nothrow()); }))
+            return result<given>(given());
+        if (!*kept) return result<given>(kept->error());
+        if constexpr (std::is_void_v<value>) {
+            return result<given>(true);
+        } else {
+            return result<given>(given(std::move(**kept)));
         }
     }
 

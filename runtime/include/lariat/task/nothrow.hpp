@@ -3,6 +3,7 @@
 #include <lariat/base/result.hpp>
 #include <lariat/task/held_awaiter.hpp>
 
+#include <concepts>
 #include <coroutine>
 #include <type_traits>
 #include <utility>
@@ -43,10 +44,16 @@ concept nothrow_verb = detail::finishes_nothrow<awaiter_of<Awaitable>>;
 
 namespace detail {
 
+/// Passes on that a verb may be awaited inside a cancelled scope: a shield.
+template <class Awaitable>
+struct cancellation_as : awaiter_base {};
+template <std::derived_from<ignores_cancellation> Awaitable>
+struct cancellation_as<Awaitable> : awaiter_base, ignores_cancellation {};
+
 template <class Awaitable>
 class [[nodiscard(
     "nothrow does nothing until it is awaited: co_await nothrow(verb)")]] nothrow_awaiter
-    : public awaiter_base {
+    : public cancellation_as<std::remove_cvref_t<Awaitable>> {
  public:
     explicit nothrow_awaiter(Awaitable&& verb) : verb_(std::forward<Awaitable>(verb)) {}
     /// Pre: not awaited yet.

@@ -5,12 +5,12 @@
 
 namespace lariat {
 
-class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, private timer {
+class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, private timer_entry {
  public:
     explicit sleep_awaiter(time_point until) noexcept
-        : wait_point(kind_of_wait), timer(&due), until_(until) {}
+        : wait_point(kind_of_wait), timer_entry(&due), until_(until) {}
     sleep_awaiter(sleep_awaiter&& other) noexcept
-        : wait_point(static_cast<wait_point&&>(other)), timer(&due), until_(other.until_) {}
+        : wait_point(static_cast<wait_point&&>(other)), timer_entry(&due), until_(other.until_) {}
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
@@ -21,7 +21,7 @@ class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, priva
     void await_resume() const { throw_if_cut(); }
 
  private:
-    static void due(timer& self) noexcept;
+    static void due(timer_entry& self) noexcept;
     static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 

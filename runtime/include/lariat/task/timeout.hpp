@@ -99,7 +99,15 @@ class [[nodiscard("a shield does nothing until it is awaited")]] shield_awaiter
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
         return this->begin(scope_, frame);
     }
-    typename base::value await_resume() { return this->end_uncut(scope_); }
+    typename base::value await_resume() {
+        return this->end_uncut(scope_,
+                               [](auto& inner) -> decltype(auto) { return inner.await_resume(); });
+    }
+    auto finish_nothrow()
+        requires finishes_nothrow<typename base::inner_type>
+    {
+        return this->end_uncut(scope_, [](auto& inner) { return inner.finish_nothrow(); });
+    }
 
  private:
     shield_scope scope_;

@@ -16,12 +16,12 @@ namespace lariat {
 ///
 /// Lifetime     stays where it is; must be disarmed when it goes: its destructor asserts so
 /// Allocation   none; 48 bytes
-class timer : private list_link {
+class timer_entry : private list_link {
  public:
-    using action = void (*)(timer&) noexcept;
+    using action = void (*)(timer_entry&) noexcept;
 
-    explicit timer(action at_deadline) noexcept : fire(at_deadline) {}
-    ~timer() { detail::require(!armed(), "a timer is disarmed before it is destroyed"); }
+    explicit timer_entry(action at_deadline) noexcept : fire(at_deadline) {}
+    ~timer_entry() { detail::require(!armed(), "a timer is disarmed before it is destroyed"); }
 
     [[nodiscard]] bool armed() const noexcept { return place_ != nowhere; }
 
@@ -31,34 +31,34 @@ class timer : private list_link {
  private:
     friend class timer_queue;
     friend class overdue_timers;
-    friend class list<timer>;
+    friend class list<timer_entry>;
 
     static constexpr std::uint16_t nowhere = 0xffff;
     static constexpr std::uint16_t overdue = 0xfffe;
 
-    timer* child_ = nullptr;  // these two serve overdue_timers only
+    timer_entry* child_ = nullptr;  // these two serve overdue_timers only
     std::uint32_t sequence_ = 0;
     std::uint16_t place_ = nowhere;  // index of the slot, or one of the two above
 };
 
-static_assert(sizeof(timer) <= 48);
+static_assert(sizeof(timer_entry) <= 48);
 
 /// The timers armed for a moment that had already passed: a pairing heap on the timers' own links
 /// (Fredman, Sedgewick, Sleator, Tarjan 1986), ordered by deadline, then by arming.
 class overdue_timers {
  public:
     [[nodiscard]] bool empty() const noexcept { return root_ == nullptr; }
-    [[nodiscard]] timer& top() const noexcept { return *root_; }
-    LARIAT_EXPORT void insert(timer& item) noexcept;
+    [[nodiscard]] timer_entry& top() const noexcept { return *root_; }
+    LARIAT_EXPORT void insert(timer_entry& item) noexcept;
     /// Cost: O(log n) amortised.
-    LARIAT_EXPORT void remove(timer& item) noexcept;
+    LARIAT_EXPORT void remove(timer_entry& item) noexcept;
 
  private:
-    static timer* next_sibling(const timer& item) noexcept;
-    static timer* meld(timer* a, timer* b) noexcept;
-    static timer* meld_siblings(timer* first) noexcept;
+    static timer_entry* next_sibling(const timer_entry& item) noexcept;
+    static timer_entry* meld(timer_entry* a, timer_entry* b) noexcept;
+    static timer_entry* meld_siblings(timer_entry* first) noexcept;
 
-    timer* root_ = nullptr;
+    timer_entry* root_ = nullptr;
     std::uint32_t sequence_ = 0;
 };
 
@@ -92,11 +92,11 @@ class timer_queue {
 
     /// Arms `item`, which may be armed already: it then moves and counts as armed last. A deadline
     /// of `forever` never fires. Cost: O(1).
-    void arm(timer& item, time_point deadline) noexcept;
+    void arm(timer_entry& item, time_point deadline) noexcept;
 
     /// Takes `item` back; nothing happens if it is not armed. Cost: O(1), of overdue timers
     /// O(log n) amortised.
-    void disarm(timer& item) noexcept;
+    void disarm(timer_entry& item) noexcept;
 
     /// Returns the earliest deadline, `forever` when there is none. When timers were disarmed it
     /// may name a moment too early, never one too late. Cost: O(1).
@@ -108,7 +108,7 @@ class timer_queue {
     LARIAT_EXPORT std::size_t fire_due(time_point now, std::size_t limit) noexcept;
 
     /// Returns one that is armed, null when none is.
-    [[nodiscard]] LARIAT_EXPORT timer* any() noexcept;
+    [[nodiscard]] LARIAT_EXPORT timer_entry* any() noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
@@ -121,7 +121,7 @@ class timer_queue {
     static constexpr unsigned slot_count = level_count * level_slots;
 
     struct slot {
-        list<timer> timers;
+        list<timer_entry> timers;
         key earliest = ~key{0};  // of all timers that came since it was empty
     };
 
@@ -137,14 +137,14 @@ class timer_queue {
     static unsigned digit_of(key at, unsigned level) noexcept {
         return static_cast<unsigned>(at >> (level * digit_bits)) & digit_mask;
     }
-    void place(timer& item) noexcept;
-    void unplace(timer& item) noexcept;
+    void place(timer_entry& item) noexcept;
+    void unplace(timer_entry& item) noexcept;
     void set_occupied(unsigned where) noexcept;
     void set_empty(unsigned where) noexcept;
     [[nodiscard]] unsigned first() const noexcept;
-    timer* due(key now) noexcept;
+    timer_entry* due(key now) noexcept;
     void deal(unsigned where) noexcept;
-    void deal_from_both_ends(list<timer>& timers, unsigned level) noexcept;
+    void deal_from_both_ends(list<timer_entry>& timers, unsigned level) noexcept;
 
     key current_;
     std::size_t size_ = 0;
@@ -154,7 +154,7 @@ class timer_queue {
     std::array<slot, slot_count> slots_;
 };
 
-inline void timer_queue::arm(timer& item, time_point deadline) noexcept {
+inline void timer_queue::arm(timer_entry& item, time_point deadline) noexcept {
     disarm(item);
     item.deadline = deadline;
     ++size_;
@@ -164,10 +164,10 @@ inline void timer_queue::arm(timer& item, time_point deadline) noexcept {
         overdue_.insert(item);
 }
 
-inline void timer_queue::disarm(timer& item) noexcept {
+inline void timer_queue::disarm(timer_entry& item) noexcept {
     if (!item.armed()) return;
     --size_;
-    if (item.place_ != timer::overdue) [[likely]]
+    if (item.place_ != timer_entry::overdue) [[likely]]
         unplace(item);
     else
         overdue_.remove(item);
@@ -178,7 +178,7 @@ inline time_point timer_queue::next() const noexcept {
     return words_ != 0 ? time_of(slots_[first()].earliest) : forever;
 }
 
-inline void timer_queue::place(timer& item) noexcept {
+inline void timer_queue::place(timer_entry& item) noexcept {
     const key at = key_of(item.deadline);
     const auto highest_bit = static_cast<unsigned>(63 - std::countl_zero((at ^ current_) | 1));
     const unsigned level = highest_bit / digit_bits;
@@ -190,10 +190,10 @@ inline void timer_queue::place(timer& item) noexcept {
     set_occupied(where);
 }
 
-inline void timer_queue::unplace(timer& item) noexcept {
+inline void timer_queue::unplace(timer_entry& item) noexcept {
     const unsigned where = item.place_;
     item.unlink();
-    item.place_ = timer::nowhere;
+    item.place_ = timer_entry::nowhere;
     if (slots_[where].timers.empty()) set_empty(where);
 }
 
