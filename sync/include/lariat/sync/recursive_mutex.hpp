@@ -1,0 +1,107 @@
+#pragma once
+
+#include <lariat/base/assert.hpp>
+#include <lariat/sync/guard.hpp>
+#include <lariat/task/promise.hpp>
+#include <lariat/task/scheduler.hpp>
+#include <lariat/task/wait_queue.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <utility>
+
+namespace lariat {
+
+/// A mutex that the task which holds it may take again; it is free when as many guards are gone as
+/// were taken. The holder is a task with the tasks that it awaits: what is spawned or gathered is
+/// another one, and waits.
+///
+/// Order        first come, first served, as mutex; its holder never waits
+/// Threads      one loop
+/// Lifetime     outlives its guards and those who wait (asserted); a guard goes in the task that
+///              took it (asserted)
+/// Allocation   none
+class recursive_mutex {
+ public:
+    class awaiter;
+
+    recursive_mutex() noexcept = default;
+    ~recursive_mutex() {
+        detail::require(owner_ == nullptr,
+                        "a recursive_mutex must outlive those who hold it or wait for it");
+    }
+
+    /// Suspends until it is this task's turn, not at all if it is free or held by this task ·
+    /// Returns a guard · Cancel: leaves the line, O(1); one to whom it was handed has it.
+    [[nodiscard]] awaiter lock() noexcept;
+    /// An empty guard if another task holds it. Pre: inside a task.
+    [[nodiscard]] guard<recursive_mutex> try_lock() noexcept {
+        return take(running()) ? guard<recursive_mutex>(*this) : guard<recursive_mutex>();
+    }
+    [[nodiscard]] bool locked() const noexcept { return owner_ != nullptr; }
+
+ private:
+    friend struct detail::exclusive_hold;
+    friend class condition;
+
+    [[nodiscard]] static party& running() noexcept {
+        party* const current = detail::required_scheduler("a recursive_mutex").current;
+        detail::require(current != nullptr,
+                        "a recursive_mutex is taken and released inside a task");
+        return *current;
+    }
+    [[nodiscard]] bool take(party& who) noexcept {
+        if (owner_ != nullptr && owner_ != &who) return false;
+        owner_ = &who;
+        ++depth_;
+        return true;
+    }
+    void unlock() noexcept {
+        detail::require(owner_ == &running(),
+                        "a recursive_mutex is released by the task that took it");
+        if (--depth_ == 0) hand_on();
+    }
+    void hand_on() noexcept {
+        if (line_.empty()) {
+            owner_ = nullptr;
+            return;
+        }
+        owner_ = line_.front().who;
+        depth_ = 1;
+        line_.wake_one();
+    }
+
+    wait_queue line_;  // empty while it is free
+    party* owner_ = nullptr;
+    std::size_t depth_ = 0;
+};
+
+class [[nodiscard(
+    "lock() does nothing until it is awaited: auto guard = co_await m.lock()")]] recursive_mutex::
+    awaiter : public wait_point,
+              public single_step {
+ public:
+    explicit awaiter(recursive_mutex& which) noexcept : wait_point(kind_of_wait), mutex_(&which) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        party& p = *frame.promise().who;
+        if (mutex_->take(p)) return pass(p, frame);
+        park(p, frame);
+        mutex_->line_.add(*this);
+        return true;
+    }
+    [[nodiscard]] guard<recursive_mutex> await_resume() const {
+        throw_if_cut();
+        return guard<recursive_mutex>(*mutex_);
+    }
+
+ private:
+    static constexpr wait_kind kind_of_wait{"a recursive_mutex", &wait_queue::leave};
+
+    recursive_mutex* mutex_;
+};
+
+inline recursive_mutex::awaiter recursive_mutex::lock() noexcept { return awaiter(*this); }
+
+}  // namespace lariat
