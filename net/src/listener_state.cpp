@@ -45,7 +45,7 @@ bool is_lost_connection(std::int32_t failed) noexcept {
 }  // namespace
 
 listener_state::listener_state(int descriptor) noexcept
-    : io_object(&listener_state::loop_closes), timer(&listener_state::rested) {
+    : io_object(&listener_state::loop_closes), timer_entry(&listener_state::rested) {
     op::code = op_code::accept;
     op::multishot = true;
     op::fd = descriptor;
@@ -127,7 +127,7 @@ void listener_state::rest(std::int32_t cause) noexcept {
     home->timers.arm(*this, saturating_add(home->now(), rest_time));
 }
 
-void listener_state::rested(timer& due) noexcept {
+void listener_state::rested(timer_entry& due) noexcept {
     auto& self = static_cast<listener_state&>(due);
     self.resting = false;
     if (!self.acceptors.empty()) self.arm();

@@ -15,7 +15,7 @@ namespace lariat::detail {
 /// States       idle -> armed (accept waits) -> idle (pause, error, close); short of descriptors:
 ///              armed -> resting (timer) -> armed
 /// States, life open -> closing -> released, as in stream_state
-struct listener_state : io_object, op, timer {
+struct listener_state : io_object, op, timer_entry {
     explicit listener_state(int descriptor) noexcept;
     ~listener_state();
 
@@ -40,7 +40,7 @@ struct listener_state : io_object, op, timer {
 
  private:
     static void accepted(op& done) noexcept;
-    static void rested(timer& due) noexcept;
+    static void rested(timer_entry& due) noexcept;
     static void closed(op& done) noexcept;
     static void loop_closes(io_object& self) noexcept;
     void take_in(const op& done) noexcept;

@@ -16,7 +16,7 @@ task<> stop_at_signal(cancel_scope& accepting, signals which) {
 
 connection_set::connection_set(const serve_options& options) noexcept
     : child_set(&connection_set::child_ended),
-      timer(&connection_set::drain_over),
+      timer_entry(&connection_set::drain_over),
       most_(options.max_connections),
       drain_(options.drain) {
     shields_children = true;  // cancelling serve() begins the drain; the drain's end cancels them
@@ -84,10 +84,10 @@ void connection_set::begin_drain() noexcept {
 }
 
 void connection_set::end_drain() noexcept {
-    if (timer::armed()) this_scheduler->timers.disarm(*this);
+    if (timer_entry::armed()) this_scheduler->timers.disarm(*this);
 }
 
-void connection_set::drain_over(timer& due) noexcept {
+void connection_set::drain_over(timer_entry& due) noexcept {
     static_cast<connection_set&>(due).cancel_children();
 }
 

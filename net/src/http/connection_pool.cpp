@@ -59,7 +59,7 @@ void lease::give_back(std::unique_ptr<connection> kept) noexcept {
 }
 
 connection_pool::connection_pool(const client_options& options)
-    : timer(&connection_pool::due),
+    : timer_entry(&connection_pool::due),
       most_per_host_(std::max<std::size_t>(options.max_connections_per_host, 1)),
       most_idle_(options.max_idle_connections),
       keep_alive_(options.keep_alive),
@@ -70,7 +70,7 @@ connection_pool::~connection_pool() { close(); }
 void connection_pool::close() noexcept {
     closed_ = true;
     while (!ages_.empty()) drop_idle(static_cast<connection&>(ages_.front()));
-    if (timer::armed()) clock_->timers.disarm(*this);
+    if (timer_entry::armed()) clock_->timers.disarm(*this);
 }
 
 connection_pool::acquire_awaiter connection_pool::acquire(std::string host) {
@@ -155,14 +155,14 @@ void connection_pool::free_slot(host_slots& at) noexcept {
 /// has left it rings too early, and looks again.
 void connection_pool::watch_age() noexcept {
     scheduler& here = lariat::detail::required_scheduler("an HTTP client");
-    if (timer::armed() && clock_ == &here) return;
-    if (timer::armed()) clock_->timers.disarm(*this);
+    if (timer_entry::armed() && clock_ == &here) return;
+    if (timer_entry::armed()) clock_->timers.disarm(*this);
     clock_ = &here;
     const time_point first = static_cast<connection&>(ages_.front()).idle_until;
     if (first != forever) here.timers.arm(*this, first);
 }
 
-void connection_pool::due(timer& self) noexcept {
+void connection_pool::due(timer_entry& self) noexcept {
     auto& pool = static_cast<connection_pool&>(self);
     const time_point now = pool.clock_->now();
     while (!pool.ages_.empty()) {

@@ -89,7 +89,7 @@ class lease {
 /// Order        FIFO for each host; of the idle connections the one used last is taken first
 /// Lifetime     leases share it; close() comes before the end of its owner
 /// Allocation   a record a host that has connections
-class connection_pool : public std::enable_shared_from_this<connection_pool>, private timer {
+class connection_pool : public std::enable_shared_from_this<connection_pool>, private timer_entry {
  public:
     struct counters {
         std::uint64_t opened = 0;
@@ -120,7 +120,7 @@ class connection_pool : public std::enable_shared_from_this<connection_pool>, pr
     void drop_idle(connection& idle) noexcept;
     void free_slot(host_slots& at) noexcept;
     void watch_age() noexcept;
-    static void due(timer& self) noexcept;
+    static void due(timer_entry& self) noexcept;
 
     std::size_t most_per_host_;
     std::size_t most_idle_;

@@ -29,7 +29,7 @@ namespace detail {
 ///
 /// States       serving (begin) -> draining (stop) -> ended (the last child); a drain that takes
 ///              too long, or an accept that fails, cancels what is left
-class LARIAT_EXPORT connection_set : public child_set, private timer {
+class LARIAT_EXPORT connection_set : public child_set, private timer_entry {
  public:
     explicit connection_set(const serve_options& options) noexcept;
     ~connection_set();
@@ -92,7 +92,7 @@ class LARIAT_EXPORT connection_set : public child_set, private timer {
 
  private:
     static void child_ended(group_core& group, party& p) noexcept;
-    static void drain_over(timer& due) noexcept;
+    static void drain_over(timer_entry& due) noexcept;
     void begin_drain() noexcept;
     void end_drain() noexcept;
 
