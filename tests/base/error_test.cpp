@@ -36,6 +36,7 @@ TEST_CASE("error: each of Lariat's codes is thrown as the type of its own") {
     throws<lariat::limit_error>(errc::limit);
     throws<lariat::queue_full>(errc::full);
     throws<lariat::queue_empty>(errc::empty);
+    throws<lariat::broken_barrier>(errc::broken_barrier);
 }
 
 TEST_CASE("error: the system's codes are thrown as system_error, with their errno") {
@@ -59,8 +60,8 @@ TEST_CASE("error: a code of Lariat's that nobody knows is thrown all the same, a
 
 TEST_CASE("error: no two codes say the same, nor the same as success") {
     CHECK(lariat::make_error_code(errc::closed));
-    for (int a = 1; a <= 8; ++a)
-        for (int b = a + 1; b <= 8; ++b)
+    for (int a = 1; a <= 9; ++a)
+        for (int b = a + 1; b <= 9; ++b)
             CHECK(lariat::lariat_category().message(a) != lariat::lariat_category().message(b));
     CHECK(std::string(lariat::lariat_category().name()) == "lariat");
     CHECK(lariat::make_error_code(errc::timed_out) != std::error_code(1, std::system_category()));

@@ -17,6 +17,7 @@ class category final : public std::error_category {
             case errc::limit: return "over the limit";
             case errc::full: return "the queue is full";
             case errc::empty: return "the queue is empty";
+            case errc::broken_barrier: return "the barrier was aborted or reset";
         }
         return "unknown code " + std::to_string(code);
     }
@@ -47,6 +48,8 @@ queue_full::queue_full(const std::string& what)
     : std::system_error(make_error_code(errc::full), what) {}
 queue_empty::queue_empty(const std::string& what)
     : std::system_error(make_error_code(errc::empty), what) {}
+broken_barrier::broken_barrier(const std::string& what)
+    : std::system_error(make_error_code(errc::broken_barrier), what) {}
 task_cancelled::task_cancelled(const std::string& what)
     : std::system_error(make_error_code(errc::task_cancelled), what) {}
 
@@ -58,6 +61,7 @@ broken_error::~broken_error() = default;
 limit_error::~limit_error() = default;
 queue_full::~queue_full() = default;
 queue_empty::~queue_empty() = default;
+broken_barrier::~broken_barrier() = default;
 task_cancelled::~task_cancelled() = default;
 
 void throw_error(std::error_code code, const std::string& what) {
@@ -71,6 +75,7 @@ void throw_error(std::error_code code, const std::string& what) {
         case errc::limit: throw limit_error(what);
         case errc::full: throw queue_full(what);
         case errc::empty: throw queue_empty(what);
+        case errc::broken_barrier: throw broken_barrier(what);
     }
     throw std::system_error(code, what);
 }

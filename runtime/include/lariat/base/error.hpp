@@ -22,6 +22,7 @@ enum class errc : int {
     limit,           ///< limit_error: more than the caller allowed
     full,            ///< queue_full: put_nowait found no room
     empty,           ///< queue_empty: get_nowait found no item
+    broken_barrier,  ///< broken_barrier: a barrier was aborted, or reset under those who wait
 };
 [[nodiscard]] LARIAT_EXPORT const std::error_category& lariat_category() noexcept;
 [[nodiscard]] inline std::error_code make_error_code(errc code) noexcept {
@@ -83,6 +84,12 @@ class LARIAT_EXPORT queue_empty : public std::system_error {
  public:
     explicit queue_empty(const std::string& what);
     ~queue_empty() override;
+};
+/// A barrier was aborted, or reset while tasks waited at it: this round does not come together.
+class LARIAT_EXPORT broken_barrier : public std::system_error {
+ public:
+    explicit broken_barrier(const std::string& what);
+    ~broken_barrier() override;
 };
 
 /// Throws the exception type that belongs to `code`: those above, else std::system_error.

@@ -6,6 +6,7 @@
 #include <lariat/task/wait_queue.hpp>
 
 #include <coroutine>
+#include <cstddef>
 
 namespace lariat {
 
@@ -47,6 +48,20 @@ class mutex {
     void unlock() noexcept {
         if (!line_.wake_one()) held_ = false;
     }
+
+    // For a condition: gives it up, takes it again for a parked waiter, in its turn.
+    std::size_t give_up() noexcept {
+        unlock();
+        return 1;
+    }
+    void take_or_queue(waiter& w) noexcept {
+        if (take()) {
+            w.wake();
+        } else {
+            line_.add(w);
+        }
+    }
+    void restore(std::size_t) const noexcept {}
 
     wait_queue line_;  // empty while it is free
     bool held_ = false;

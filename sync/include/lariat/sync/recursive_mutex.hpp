@@ -71,6 +71,22 @@ class recursive_mutex {
         line_.wake_one();
     }
 
+    // For a condition: gives it up whole, takes it again for a parked waiter, in its turn.
+    std::size_t give_up() noexcept {
+        const std::size_t depth = depth_;
+        depth_ = 0;
+        hand_on();
+        return depth;
+    }
+    void take_or_queue(waiter& w) noexcept {
+        if (take(*w.who)) {
+            w.wake();
+        } else {
+            line_.add(w);
+        }
+    }
+    void restore(std::size_t depth) noexcept { depth_ = depth; }
+
     wait_queue line_;  // empty while it is free
     party* owner_ = nullptr;
     std::size_t depth_ = 0;
