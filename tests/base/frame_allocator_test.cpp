@@ -84,7 +84,9 @@ TEST_CASE("frame_allocator: frames of all sizes are apart, aligned and counted")
     {
         filled_frames frames;
         for (std::size_t bytes = 0; bytes <= 5000; bytes += 7) frames.add(bytes);
-        for (const std::size_t bytes : {15U, 16U, 17U, 2047U, 2048U, 2049U}) frames.add(bytes);
+        for (const std::size_t bytes :
+             {15U, 16U, 17U, 2047U, 2048U, 2049U, 2304U, 2305U, 8192U, 8193U})
+            frames.add(bytes);
         CHECK(live_frames() == before + frames.size());
     }
     CHECK(live_frames() == before);

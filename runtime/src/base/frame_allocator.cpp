@@ -37,14 +37,20 @@ constexpr std::size_t huge_from_bytes = 4 * 1024 * 1024;
 constexpr std::size_t carve_bytes = 4 * 1024;  // cut from a chunk at a time
 constexpr std::size_t batch_bytes = 8 * 1024;  // given to the shared pool at a time
 
-constexpr std::size_t class_of(std::size_t bytes) noexcept {
-    return (bytes + frame_cache::granule - 1) / frame_cache::granule;
-}
+constexpr std::size_t class_of(std::size_t bytes) noexcept { return frame_cache::class_of(bytes); }
 constexpr std::size_t size_of(std::size_t size_class) noexcept {
-    return (size_class == 0 ? 1 : size_class) * frame_cache::granule;
+    if (size_class < frame_cache::fine_count)
+        return std::max<std::size_t>(size_class, 1) * frame_cache::granule;
+    return frame_cache::largest_fine +
+           (size_class - frame_cache::fine_count + 1) * frame_cache::coarse_granule;
 }
+static_assert(size_of(class_of(frame_cache::largest_fine)) == frame_cache::largest_fine);
+static_assert(size_of(class_of(frame_cache::largest_fine + 1)) ==
+              frame_cache::largest_fine + frame_cache::coarse_granule);
+static_assert(size_of(frame_cache::class_count - 1) == frame_cache::largest);
+static_assert(class_of(frame_cache::largest) == frame_cache::class_count - 1);
 constexpr std::size_t batch_of(std::size_t size_class) noexcept {
-    return batch_bytes / size_of(size_class);
+    return std::max<std::size_t>(batch_bytes / size_of(size_class), 4);
 }
 
 /// A piece of a chunk nothing has been cut from yet.
@@ -258,7 +264,7 @@ void* refill(thread_record& me, std::size_t size_class) {
         list = pool.take_batch(size_class);
         if (list == nullptr) {
             if (me.rest.size() < size) me.rest = pool.take_piece(size);
-            listed = std::min(me.rest.size(), carve_bytes) / size;
+            listed = std::max<std::size_t>(std::min(me.rest.size(), carve_bytes) / size, 1);
             list = cut(me.rest, size, listed);
         }
     }

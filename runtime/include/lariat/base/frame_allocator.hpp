@@ -24,8 +24,18 @@ struct free_frame {
 /// cost the fast path nothing.
 struct frame_cache {
     static constexpr std::size_t granule = 16;  // the alignment operator new promises
-    static constexpr std::size_t largest = 2048;
-    static constexpr std::size_t class_count = largest / granule + 1;
+    static constexpr std::size_t largest_fine = 2048;
+    static constexpr std::size_t coarse_granule = 256;
+    static constexpr std::size_t largest = 8192;
+    static constexpr std::size_t fine_count = largest_fine / granule + 1;
+    static constexpr std::size_t class_count =
+        fine_count + (largest - largest_fine) / coarse_granule;
+
+    /// Where the size is a constant, as it mostly is, so is the class.
+    [[nodiscard]] static constexpr std::size_t class_of(std::size_t bytes) noexcept {
+        return bytes <= largest_fine ? (bytes + granule - 1) / granule
+                                     : fine_count + (bytes - largest_fine - 1) / coarse_granule;
+    }
 
     struct bin {
         free_frame* head;
@@ -52,10 +62,11 @@ LARIAT_EXPORT void deallocate_frame_slowly(void* frame, std::size_t bytes) noexc
 /// Memory for a coroutine frame or another small record, aligned to 16 bytes.
 ///
 /// Threads      any thread; a frame may be given back on another thread than its maker's
-/// Allocation   from this thread's list of the size class (16 bytes a step), else a batch of the
-///              shared pool, else a chunk of 64 KiB (2 MiB of huge pages once there are 4 MiB),
-///              which is kept for the life of the process; above 2,048 bytes operator new
-/// Limits       a thread keeps at most two batches (of 4 KiB, at least 4 frames) a size class
+/// Allocation   from this thread's list of the size class (16 bytes a step, above 2,048 bytes 256),
+///              else a batch of the shared pool, else a chunk of 64 KiB (2 MiB of huge pages once
+///              there are 4 MiB), which is kept for the life of the process; above 8,192 bytes
+///              operator new
+/// Limits       a thread keeps at most two batches (of 8 KiB, at least 4 frames) a size class
 ///
 /// A library built with AddressSanitizer passes everything to operator new, so that use after free
 /// is found. That is decided in the library's compiled part alone, whatever flags its user builds
@@ -66,7 +77,7 @@ LARIAT_EXPORT void deallocate_frame_slowly(void* frame, std::size_t bytes) noexc
     using detail::frame_cache;
     if (bytes <= frame_cache::largest) [[likely]] {
         frame_cache& cache = detail::this_thread_frames;
-        auto& bin = cache.bins[(bytes + frame_cache::granule - 1) / frame_cache::granule];
+        auto& bin = cache.bins[frame_cache::class_of(bytes)];
         if (detail::free_frame* frame = bin.head; frame != nullptr) [[likely]] {
             bin.head = frame->next;
             ++bin.room;
@@ -82,7 +93,7 @@ inline void deallocate_frame(void* memory, std::size_t bytes) noexcept {
     using detail::frame_cache;
     if (bytes <= frame_cache::largest) [[likely]] {
         frame_cache& cache = detail::this_thread_frames;
-        auto& bin = cache.bins[(bytes + frame_cache::granule - 1) / frame_cache::granule];
+        auto& bin = cache.bins[frame_cache::class_of(bytes)];
         if (bin.room != 0) [[likely]] {
             auto* frame = static_cast<detail::free_frame*>(memory);
             frame->next = bin.head;
