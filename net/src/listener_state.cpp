@@ -1,5 +1,7 @@
 #include "listener_state.hpp"
 
+#include <lariat/base/unique_fd.hpp>
+
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +16,9 @@ namespace lariat::detail {
 namespace {
 
 constexpr std::chrono::milliseconds rest_time(100);
+
+/// A shortage that is back so soon after its last rest is the same one, and not spoken of again.
+constexpr std::chrono::seconds same_shortage(1);
 
 /// A listener that nobody accepts from leaves the rest to the kernel's backlog.
 constexpr std::size_t taken_ahead = 16;
@@ -53,23 +58,26 @@ listener_state::listener_state(int descriptor) noexcept
 }
 
 listener_state::~listener_state() {
-    for (const int descriptor : taken) ::close(descriptor);
+    while (!taken.empty()) {
+        stream_state& nobodys = taken.pop_front();
+        nobodys.close();
+        nobodys.drop_ref();
+    }
 }
 
 void listener_state::arm() noexcept {
     attach();
-    while (!armed && !resting && failure == 0 && !closing && promised == taken.size()) {
+    while (!armed && !resting && failure == 0 && !closing && promised == taken_count) {
         armed = true;
         if (!submit(*this)) return;
         take_in(*this);
     }
 }
 
-int listener_state::take() noexcept {
+stream_state& listener_state::take() noexcept {
     --promised;
-    const int descriptor = taken.front();
-    taken.pop_front();
-    return descriptor;
+    --taken_count;
+    return taken.pop_front();
 }
 
 void listener_state::pause() noexcept {
@@ -83,11 +91,11 @@ void listener_state::accepted(op& done) noexcept {
         if (!self.armed) self.close_descriptor();
         return;
     }
-    while (self.promised < self.taken.size() && self.acceptors.wake_one()) ++self.promised;
+    self.hand_out();
     if (self.failure != 0) self.acceptors.wake_all();
     if (!self.acceptors.empty()) {
         self.arm();
-    } else if (self.armed && self.taken.size() >= taken_ahead) {
+    } else if (self.armed && self.taken_count >= taken_ahead) {
         self.cancel(self);
     }
 }
@@ -95,7 +103,6 @@ void listener_state::accepted(op& done) noexcept {
 void listener_state::take_in(const op& done) noexcept {
     armed = done.more;
     if (done.result >= 0) {
-        said_short = false;
         keep(done.result);
     } else if (is_shortage(done.result)) {
         rest(done.result);
@@ -104,32 +111,50 @@ void listener_state::take_in(const op& done) noexcept {
     }
 }
 
+// Its record is made here and not by accept(): without memory the listener rests, and whoever
+// accepts just waits.
 void listener_state::keep(int descriptor) noexcept {
-    if (closing) {
-        ::close(descriptor);
-        return;
-    }
+    unique_fd accepted(descriptor);
+    if (closing) return;
     try {
-        taken.push_back(descriptor);
+        taken.push_back(*new stream_state(descriptor));
+        ++taken_count;
+        (void)accepted.release();
     } catch (const std::bad_alloc&) {
-        ::close(descriptor);
         rest(-ENOMEM);
     }
 }
 
+void listener_state::hand_out() noexcept {
+    while (has_spare() && acceptors.wake_one()) ++promised;
+}
+
 void listener_state::rest(std::int32_t cause) noexcept {
-    if (!std::exchange(said_short, true)) {
+    if (closing) return;
+    const time_point now = home->now();
+    if (now >= quiet_until) {
         std::fprintf(stderr, "lariat: accepting pauses: %s; it goes on by itself when it can\n",
                      std::strerror(-cause));
     }
-    if (closing || resting) return;
+    const time_point over = saturating_add(now, rest_time);
+    quiet_until = saturating_add(over, same_shortage);
+    if (resting) return;
     resting = true;
-    home->timers.arm(*this, saturating_add(home->now(), rest_time));
+    if (armed) cancel(*this);
+    home->timers.arm(*this, over);
+}
+
+void listener_state::rest_for_memory() noexcept {
+    if (closing) return;
+    holds_back = true;
+    rest(-ENOMEM);
 }
 
 void listener_state::rested(timer_entry& due) noexcept {
     auto& self = static_cast<listener_state&>(due);
     self.resting = false;
+    self.holds_back = false;
+    self.hand_out();
     if (!self.acceptors.empty()) self.arm();
 }
 

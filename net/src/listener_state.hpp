@@ -1,19 +1,21 @@
 #pragma once
 
+#include <lariat/base/clock.hpp>
+#include <lariat/base/list.hpp>
 #include <lariat/loop/io.hpp>
+#include <lariat/net/stream_state.hpp>
 #include <lariat/task/timer_queue.hpp>
 #include <lariat/task/wait_queue.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 
 namespace lariat::detail {
 
 /// One listening socket of a loop.
 ///
-/// States       idle -> armed (accept waits) -> idle (pause, error, close); short of descriptors:
-///              armed -> resting (timer) -> armed
+/// States       idle -> armed (accept waits) -> idle (pause, error, close); short of descriptors or
+///              memory: armed -> resting (timer) -> armed
 /// States, life open -> closing -> released, as in stream_state
 struct listener_state : io_object, op, timer_entry {
     explicit listener_state(int descriptor) noexcept;
@@ -22,21 +24,28 @@ struct listener_state : io_object, op, timer_entry {
     void arm() noexcept;
     void pause() noexcept;
     void close() noexcept;
+    /// Somebody may have a connection that waits here already.
+    [[nodiscard]] bool has_spare() const noexcept { return !holds_back && promised < taken_count; }
     /// Pre: promised != 0.
-    [[nodiscard]] int take() noexcept;
+    [[nodiscard]] stream_state& take() noexcept;
+    /// Accepting pauses for want of memory to use what was accepted: what is taken already waits
+    /// too.
+    void rest_for_memory() noexcept;
     void drop_ref() noexcept {
         if (--refs == 0) delete this;
     }
 
     wait_queue acceptors;
-    std::deque<int> taken;     ///< accepted descriptors that no task has yet
+    list<stream_state> taken;  ///< accepted; no task has them yet
+    std::size_t taken_count = 0;
     std::size_t promised = 0;  ///< of these, the ones that tasks which are ready will take
     std::int32_t failure = 0;  ///< a negated errno that ended listening
     std::uint32_t refs = 1;
     bool armed = false;
     bool resting = false;
-    bool said_short = false;  ///< of descriptors; said once until it is over
+    bool holds_back = false;  ///< while it rests: nobody could use what is taken
     bool closing = false;
+    time_point quiet_until = no_wait;  ///< a shortage that goes on was spoken of
 
  private:
     static void accepted(op& done) noexcept;
@@ -45,6 +54,7 @@ struct listener_state : io_object, op, timer_entry {
     static void loop_closes(io_object& self) noexcept;
     void take_in(const op& done) noexcept;
     void keep(int descriptor) noexcept;
+    void hand_out() noexcept;
     void rest(std::int32_t cause) noexcept;
     void close_descriptor() noexcept;
     void finish_close() noexcept;

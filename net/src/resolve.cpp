@@ -104,7 +104,7 @@ class asking {
     std::shared_ptr<lookup> question_;
 };
 
-void throw_resolve_error(std::error_code code, const std::string& what) {
+void throw_resolve_error(std::error_code code, const std::string& what, const void*) {
     throw resolve_error(code, what);
 }
 

@@ -3,9 +3,11 @@
 #include "listener_state.hpp"
 #include "sockaddr.hpp"
 #include "socket_call.hpp"
+#include "socket_options.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <stdexcept>
+#include <string>
+
 #include <sys/socket.h>
 
 namespace lariat {
@@ -16,10 +18,10 @@ bool accept_awaiter::must_wait() noexcept {
     if (listener_ == nullptr) return false;
     ++listener_->refs;  // until the result is taken: the handle may go before
     if (listener_->closing) return false;
-    if (listener_->promised == listener_->taken.size()) {
+    if (!listener_->has_spare()) {
         listener_->arm();
         if (listener_->failure != 0) return false;
-        if (listener_->promised == listener_->taken.size()) {
+        if (!listener_->has_spare()) {
             listener_->acceptors.add(*this);
             return true;
         }
@@ -38,18 +40,22 @@ result<tcp_stream> accept_awaiter::finish_nothrow() {
     throw_if_cut();
     if (listener_ == nullptr || listener_->closing) return make_error_code(errc::closed);
     if (listener_->promised == 0) return system_code(listener_->failure);
-    return tcp_stream(listener_->take());
+    return tcp_stream(&listener_->take());
 }
 
 void accept_awaiter::leave(waiter& w) noexcept { wait_queue::leave(w); }
 
 tcp_listener tcp_listener::bind(const endpoint& where, const listen_options& options) {
+    if (options.backlog < 0)
+        throw std::invalid_argument("listen_options.backlog is " + std::to_string(options.backlog) +
+                                    "; give 0 or more");
+    detail::check_options(options.streams);
     unique_fd socket = detail::open_tcp(where);
     const int fd = socket.get();
     if (options.reuse_address) detail::set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true, "SO_REUSEADDR");
     if (options.reuse_port) detail::set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true, "SO_REUSEPORT");
-    // Accepted sockets inherit it: one call here instead of one a connection.
-    if (options.no_delay) detail::set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true, "TCP_NODELAY");
+    // Accepted sockets inherit them (tcp(7), socket(7)): here they cost a connection nothing.
+    detail::set_options(fd, detail::with_no_delay(options.streams));
     const detail::socket_address address = detail::to_sockaddr(where);
     if (::bind(fd, address.get(), address.length) != 0)
         detail::throw_errno("binding " + where.to_string());
@@ -63,6 +69,10 @@ tcp_listener tcp_listener::adopt(int descriptor) {
     tcp_listener adopted(new detail::listener_state(descriptor));
     (void)owned.release();
     return adopted;
+}
+
+void tcp_listener::rest() noexcept {
+    if (state_ != nullptr) state_->rest_for_memory();
 }
 
 void tcp_listener::pause() noexcept {

@@ -1,17 +1,18 @@
 #include <lariat/net/stream_state.hpp>
 #include <lariat/net/tcp_stream.hpp>
 
+#include "connect_race.hpp"
 #include "look_up.hpp"
 #include "sockaddr.hpp"
 #include "socket_call.hpp"
+#include "socket_options.hpp"
 
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 namespace lariat {
@@ -37,21 +38,26 @@ class connect_awaiter : public io_awaiter {
 };
 
 /// A socket that is not connected yet, as a stream of the running loop.
-result<tcp_stream> open_stream(const endpoint& toward) {
+result<tcp_stream> open_stream(const endpoint& toward, const tcp_options& options) {
     try {
         unique_fd socket = detail::open_tcp(toward);
-        detail::set_flag(socket.get(), IPPROTO_TCP, TCP_NODELAY, true, "TCP_NODELAY");
+        detail::set_options(socket.get(), detail::with_no_delay(options));
         return tcp_stream(socket.release());
     } catch (const std::system_error& failed) {
         return failed.code();
     }
 }
 
+void throw_connect_failures(std::error_code code, const std::string& what, const void* known) {
+    const auto& failed = *static_cast<const detail::connect_failures*>(known);
+    detail::throw_connect_error(code, what + detail::in_brackets(failed));
+}
+
 }  // namespace
 
-task<result<tcp_stream>> tcp_stream::connect_to(endpoint to) {
+task<result<tcp_stream>> tcp_stream::connect_to(endpoint to, tcp_options options) {
     const detail::socket_address address = detail::to_sockaddr(to);
-    result<tcp_stream> made = open_stream(to);
+    result<tcp_stream> made = open_stream(to, options);
     if (!made) co_return made.error();
     // From here on an operation names the descriptor: should it fail, or be cut, it is the loop
     // that closes it.
@@ -61,16 +67,17 @@ task<result<tcp_stream>> tcp_stream::connect_to(endpoint to) {
     co_return made;
 }
 
-task<result<tcp_stream>> tcp_stream::connect_to_first(std::string host, int port) {
+// The failures are a parameter: it lives as long as this frame, and so as the verb that tells them.
+task<result<tcp_stream>> tcp_stream::connect_to_first(
+    std::unique_ptr<detail::connect_failures> failed, std::string host, int port,
+    tcp_options options) {
     const result<std::vector<endpoint>> found = co_await detail::look_up(std::move(host), port);
     if (!found) co_return found.error();
-    std::error_code last;
-    for (const endpoint& to : *found) {
-        result<tcp_stream> made = co_await connect_to(to);
-        if (made) co_return made;
-        last = made.error();
-    }
-    co_return last;
+    auto connect_one = [&options](const endpoint& to) { return connect_to(to, options); };
+    detail::connect_race<tcp_stream, decltype(connect_one)> race(detail::families_in_turn(*found),
+                                                                 connect_one, *failed);
+    result<tcp_stream> first = co_await race.run();
+    co_return first;
 }
 
 tcp_stream::tcp_stream(int descriptor) {
@@ -84,15 +91,19 @@ void tcp_stream::release() noexcept {
     std::exchange(state_, nullptr)->drop_ref();
 }
 
-verb<tcp_stream> tcp_stream::connect(endpoint to) {
-    return {connect_to(to), "connecting to " + to.to_string()};
+verb<tcp_stream> tcp_stream::connect(endpoint to, const tcp_options& options) {
+    detail::check_options(options);
+    return {connect_to(to, options), "connecting to " + to.to_string()};
 }
 
-verb<tcp_stream> tcp_stream::connect(std::string host, int port) {
+verb<tcp_stream> tcp_stream::connect(std::string host, int port, const tcp_options& options) {
     const endpoint checked(ip_address(), port);  // refuses a port that is none
+    detail::check_options(options);
     std::string what = "connecting to " + detail::host_and_port(host, port);
-    return {connect_to_first(std::move(host), checked.port()), std::move(what),
-            &detail::throw_connect_error};
+    auto failed = std::make_unique<detail::connect_failures>();
+    const void* known = failed.get();
+    return {connect_to_first(std::move(failed), std::move(host), checked.port(), options),
+            std::move(what), &throw_connect_failures, known};
 }
 
 read_awaiter tcp_stream::read_some(mutable_bytes room) noexcept {
@@ -113,6 +124,15 @@ close_awaiter tcp_stream::close() noexcept {
     return close_awaiter(state_);
 }
 
+close_awaiter tcp_stream::abort() noexcept {
+    if (state_ != nullptr && !state_->closing) {
+        // It fails for what is no TCP socket: there a close is all there is.
+        const linger at_once{1, 0};
+        (void)::setsockopt(state_->op::fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    return close();
+}
+
 int tcp_stream::open_descriptor(const char* what) const {
     if (state_ == nullptr || state_->closing) throw closed_error(what);
     return state_->op::fd;
@@ -130,12 +150,14 @@ endpoint tcp_stream::remote_endpoint() const {
     return detail::remote_endpoint_of(open_descriptor("the remote endpoint"));
 }
 
-void tcp_stream::set_no_delay(bool on) {
-    detail::set_flag(open_descriptor("TCP_NODELAY"), IPPROTO_TCP, TCP_NODELAY, on, "TCP_NODELAY");
+tcp_options tcp_stream::options() const {
+    return detail::options_of(open_descriptor("asking for options"));
 }
 
-void tcp_stream::set_keep_alive(bool on) {
-    detail::set_flag(open_descriptor("SO_KEEPALIVE"), SOL_SOCKET, SO_KEEPALIVE, on, "SO_KEEPALIVE");
+void tcp_stream::set_options(const tcp_options& options) {
+    const int fd = open_descriptor("setting options");
+    detail::check_options(options);
+    detail::set_options(fd, options);
 }
 
 }  // namespace lariat

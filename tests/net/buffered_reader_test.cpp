@@ -131,6 +131,38 @@ TEST_CASE("buffered_reader: exact counts, small and beyond the limit") {
     });
 }
 
+TEST_CASE("buffered_reader: an exception for a stream that ends too early says how much had come") {
+    on_loop([]() -> task<> {
+        pieces stream({"ab", "cde"});
+        buffered_reader reader(stream);
+        std::string room(8, '\0');
+        const auto complaint = [](auto verb) -> task<std::string> {
+            try {
+                (void)co_await std::move(verb);
+            } catch (const incomplete_read& error) {
+                CHECK(error.received() == 5);
+                co_return error.what();
+            }
+            co_return "nothing";
+        };
+        const std::string counted = co_await complaint(reader.read_exactly(std::size_t{7}));
+        CHECK(counted.rfind("reading exactly 7 bytes (5 bytes had come)", 0) == 0);
+        const auto view = co_await nothrow(reader.read_exactly(mutable_bytes(room)));
+        CHECK(view.error() == errc::incomplete);
+        const std::string delimited = co_await complaint(reader.read_until("\n"));
+        CHECK(delimited.rfind("reading up to a delimiter (5 bytes had come)", 0) == 0);
+        CHECK(reader.buffered() == "abcde");
+        auto filling = reader.read_exactly(mutable_bytes(room));
+        bool thrown = false;
+        try {
+            co_await timeout(5s, std::move(filling));
+        } catch (const incomplete_read& error) {
+            thrown = error.received() == 5;
+        }
+        CHECK(thrown);
+    });
+}
+
 TEST_CASE("buffered_reader: a line or stretch over the limit is limit_error, however it comes") {
     on_loop([]() -> task<> {
         const std::string text = "short\n" + std::string(50, 'x') + "\nafter\n";

@@ -9,9 +9,12 @@
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
 
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -58,18 +61,46 @@ struct raw_ends {
     unique_fd peer;  ///< a blocking socket outside of any loop
 };
 
+inline sockaddr_in raw_address(const endpoint& of) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(of.port());
+    std::memcpy(&address.sin_addr, of.address().bytes().data(), sizeof address.sin_addr);
+    return address;
+}
+
+/// A blocking socket that is connected to a v4 address; with SOCK_NONBLOCK perhaps not yet.
+inline unique_fd raw_connection(const endpoint& to, int flags = 0) {
+    unique_fd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+    const sockaddr_in address = raw_address(to);
+    const int failed =
+        ::connect(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const bool begun = failed == 0 || (flags != 0 && errno == EINPROGRESS);
+    REQUIRE(begun);
+    return made;
+}
+
+inline unique_fd raw_listener(const endpoint& on, int backlog) {
+    unique_fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in address = raw_address(on);
+    REQUIRE(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
+            0);
+    REQUIRE(::listen(listener.get(), backlog) == 0);
+    return listener;
+}
+
+inline endpoint raw_endpoint(const unique_fd& socket) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    REQUIRE(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    std::array<std::uint8_t, 4> bytes{};
+    std::memcpy(bytes.data(), &address.sin_addr, bytes.size());
+    return {ip_address::from_bytes(bytes), ntohs(address.sin_port)};
+}
+
 inline raw_ends connected_raw() {
-    const unique_fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in where{};
-    where.sin_family = AF_INET;
-    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof where;
-    auto* address = reinterpret_cast<sockaddr*>(&where);
-    REQUIRE(::bind(listener.get(), address, size) == 0);
-    REQUIRE(::listen(listener.get(), 1) == 0);
-    REQUIRE(::getsockname(listener.get(), address, &size) == 0);
-    unique_fd near(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::connect(near.get(), address, size) == 0);
+    const unique_fd listener = raw_listener(loopback(), 1);
+    unique_fd near = raw_connection(raw_endpoint(listener));
     unique_fd far(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     REQUIRE(far.get() >= 0);
     return {tcp_stream(near.release()), std::move(far)};

@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -91,7 +92,7 @@ TEST_CASE("tcp_listener: accepted streams are close-on-exec, and without Nagle's
     on_loop([]() -> task<> {
         for (const bool no_delay : {true, false}) {
             listen_options options;
-            options.no_delay = no_delay;
+            options.streams.no_delay = no_delay;
             co_await turns(5);  // the round before has closed its descriptors
             auto listener = tcp_listener::bind(loopback(), options);
             std::set<int> before;
@@ -116,6 +117,38 @@ TEST_CASE("tcp_listener: accepted streams are close-on-exec, and without Nagle's
             CHECK(with_delay == (no_delay ? 0 : 1));
         }
     });
+}
+
+TEST_CASE("tcp_listener: accepted streams start with the options it was given") {
+    on_loop([]() -> task<> {
+        listen_options options;
+        options.streams.keep_alive = true;
+        options.streams.keep_alive_idle = 17s;
+        options.streams.user_timeout = 4s;
+        options.streams.receive_buffer_bytes = 30'000;
+        options.streams.send_buffer_bytes = 15'000;
+        auto listener = tcp_listener::bind(loopback(), options);
+        const auto near = co_await tcp_stream::connect(listener.local_endpoint());
+        const auto far = co_await listener.accept();
+        const tcp_options now = far.options();
+        CHECK(now.no_delay == true);  // as it always is, unless it is asked for
+        CHECK(now.keep_alive == true);
+        CHECK(now.keep_alive_idle == 17s);
+        CHECK(now.user_timeout == 4s);
+        CHECK(now.receive_buffer_bytes == 60'000U);
+        CHECK(now.send_buffer_bytes == 30'000U);
+        CHECK(near.options().keep_alive == false);
+    });
+}
+
+TEST_CASE("tcp_listener: options that make no sense are refused at once, by their names") {
+    listen_options options;
+    options.backlog = -1;
+    CHECK_THROWS_WITH_AS((void)tcp_listener::bind(loopback(), options),
+                         "listen_options.backlog is -1; give 0 or more", std::invalid_argument);
+    listen_options streams;
+    streams.streams.keep_alive_probes = 0;
+    CHECK_THROWS_AS((void)tcp_listener::bind(loopback(), streams), std::invalid_argument);
 }
 
 TEST_CASE("tcp_listener: tasks that accept at once are served in the order in which they came") {

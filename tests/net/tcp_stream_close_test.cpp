@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <random>
@@ -196,6 +197,52 @@ TEST_CASE("close: the number that comes next is another connection's alone") {
             (void)co_await reader;
             (void)co_await writer;
         }
+    });
+}
+
+TEST_CASE("abort: resets, and the peer learns that nothing more comes, by an error") {
+    on_loop([]() -> task<> {
+        for (const bool used : {false, true}) {
+            raw_ends both = connected_raw();
+            if (used) {
+                co_await both.stream.write_all("some");
+                both.stream.shutdown();
+                std::array<char, 4> room{};
+                REQUIRE(::recv(both.peer.get(), room.data(), 4, MSG_WAITALL) == 4);
+            }
+            co_await both.stream.abort();
+            char byte = 0;
+            const ssize_t got = ::recv(both.peer.get(), &byte, 1, 0);
+            const int why = errno;
+            CHECK(got == (used ? 0 : -1));  // its own end had come before the reset
+            if (!used) CHECK(why == ECONNRESET);
+            CHECK(::send(both.peer.get(), "x", 1, MSG_NOSIGNAL) == -1);
+            const auto after = co_await nothrow(both.stream.write_all("x"));
+            CHECK(after.error() == errc::closed);
+            both.stream.abort();
+        }
+    });
+}
+
+TEST_CASE("abort: drops what was not sent, and ends who reads and writes") {
+    on_loop([]() -> task<> {
+        ends both = co_await connected();
+        auto reading = spawn(read_code(both.near));
+        auto writing = spawn(write_code(both.near));
+        co_await turns(5);
+        co_await both.near.abort();
+        const auto read = co_await reading;
+        const auto written = co_await writing;
+        CHECK(read == errc::closed);
+        CHECK(written == errc::closed);
+        std::error_code ended;
+        std::string block(1 << 20, '\0');
+        while (!ended) {
+            const auto got = co_await nothrow(both.far.read_some(block));
+            ended = got.error();
+            REQUIRE((!got || *got != 0));
+        }
+        CHECK(ended == std::errc::connection_reset);
     });
 }
 

@@ -64,6 +64,31 @@ TEST_CASE_FIXTURE(test_loop,
     });
 }
 
+TEST_CASE_FIXTURE(test_loop, "verb: its exception may tell what a code cannot carry") {
+    run([]() -> task<> {
+        // What is known is a parameter of the steps: it lives as long as the verb.
+        auto counts = [](std::unique_ptr<std::size_t> came) -> task<result<int>> {
+            co_await sleep(1ms);
+            *came = 7;
+            co_return make_error_code(errc::incomplete);
+        };
+        const auto tell = [](std::error_code, const std::string& what, const void* known) {
+            throw incomplete_read(what, *static_cast<const std::size_t*>(known));
+        };
+        auto came = std::make_unique<std::size_t>(0);
+        const void* known = came.get();
+        verb<int> counting(counts(std::move(came)), "counting", tell, known);
+        verb<int> moved(std::move(counting));
+        std::size_t told = 0;
+        try {
+            (void)co_await std::move(moved);
+        } catch (const incomplete_read& error) {
+            told = error.received();
+        }
+        CHECK(told == 7);
+    });
+}
+
 TEST_CASE_FIXTURE(test_loop, "verb: through nothrow it gives a result") {
     run([]() -> task<> {
         const auto good = co_await nothrow(verb<int>(steps(4), ""));

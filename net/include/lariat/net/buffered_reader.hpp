@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace lariat {
@@ -26,9 +27,10 @@ namespace lariat {
 /// Order        bytes come in order; one task reads at a time
 /// Lifetime     borrows the stream; what was read ahead goes with the reader
 /// Allocation   one buffer, which grows to what a single verb needs and no further than `limit`
-/// Errors       the stream's; incomplete_read when it ends inside what was asked for; limit_error
-///              for a line or stretch of more than `limit` bytes. In every case, and when
-///              cancelled, no byte is lost: what had come is still there for the next verb
+/// Errors       the stream's; incomplete_read, with how much had come, when it ends inside what was
+///              asked for; limit_error for a line or stretch of more than `limit` bytes. In every
+///              case, and when cancelled, no byte is lost: what had come is still there for the
+///              next verb
 template <class Stream>
 class buffered_reader {
  public:
@@ -44,14 +46,14 @@ class buffered_reader {
     }
     /// Returns everything up to and with `delimiter`. Pre: it is not empty.
     [[nodiscard]] verb<std::string> read_until(std::string delimiter) {
-        return {until(std::move(delimiter)), "reading up to a delimiter"};
+        return {until(std::move(delimiter)), "reading up to a delimiter", &raise, this};
     }
     /// Fills `room`.
     [[nodiscard]] verb<void> read_exactly(mutable_bytes room) {
-        return {fill(room), "reading exactly " + std::to_string(room.size()) + " bytes"};
+        return {fill(room), text_of(room.size()), &raise, this};
     }
     [[nodiscard]] verb<std::string> read_exactly(std::size_t count) {
-        return {exactly(count), "reading exactly " + std::to_string(count) + " bytes"};
+        return {exactly(count), text_of(count), &raise, this};
     }
     /// Returns how many bytes were put into `room`: what is there; 0 at the end of the stream.
     [[nodiscard]] verb<std::size_t> read_some(mutable_bytes room) {
@@ -67,6 +69,15 @@ class buffered_reader {
     [[nodiscard]] std::string_view buffered() const noexcept { return buffer_.text(); }
 
  private:
+    static std::string text_of(std::size_t count) {
+        return "reading exactly " + std::to_string(count) + " bytes";
+    }
+    /// What had come is what the reader keeps.
+    static void raise(std::error_code code, const std::string& what, const void* reader) {
+        if (code != errc::incomplete) throw_error(code, what);
+        throw incomplete_read(what, static_cast<const buffered_reader*>(reader)->buffered().size());
+    }
+
     /// Reads once more. Returns false at the end of the stream.
     task<result<bool>> more(std::size_t at_least = 1) {
         if (buffer_.size() >= limit_) co_return make_error_code(errc::limit);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/net/address.hpp>
+#include <lariat/net/tcp_options.hpp>
 #include <lariat/net/tcp_stream.hpp>
 
 #include <cstdint>
@@ -10,13 +11,15 @@ namespace lariat {
 
 namespace detail {
 struct listener_state;
-}
+class connection_set;
+}  // namespace detail
 
 struct listen_options {
-    int backlog = 4096;         ///< connections the kernel completes ahead of accept (listen(2))
+    int backlog = 4096;  ///< connections the kernel completes ahead of accept (listen(2)); not
+                         ///< negative
     bool reuse_address = true;  ///< binds though old connections linger (SO_REUSEADDR)
     bool reuse_port = false;    ///< several listeners share the port (SO_REUSEPORT)
-    bool no_delay = true;       ///< accepted streams start without Nagle's delay
+    tcp_options streams;        ///< what accepted streams start with
 
     listen_options() {
     }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
@@ -53,7 +56,8 @@ class LARIAT_EXPORT accept_awaiter : public wait_point {
 /// Threads      the loop it was first used on
 /// Lifetime     a handle: move-only; its end closes the socket and the connections nobody took
 /// Limits       out of descriptors or memory it pauses, says so once on stderr, tries again every
-///              100 ms and goes on by itself; accept() just waits
+///              100 ms and goes on by itself; accept() just waits. A connection that was there when
+///              memory ran out is lost
 class LARIAT_EXPORT tcp_listener {
  public:
     tcp_listener() noexcept = default;
@@ -68,7 +72,7 @@ class LARIAT_EXPORT tcp_listener {
     }
 
     /// Binds and listens; port 0 lets the system choose: see local_endpoint() · Errors:
-    /// std::system_error with the endpoint.
+    /// std::system_error with the endpoint; std::invalid_argument for options that make no sense.
     [[nodiscard]] static tcp_listener bind(const endpoint& where,
                                            const listen_options& options = listen_options());
     /// Takes over a listening socket, for instance one inherited. It is closed also if this throws
@@ -86,8 +90,12 @@ class LARIAT_EXPORT tcp_listener {
     void close() noexcept;
 
  private:
+    friend class detail::connection_set;
+
     explicit tcp_listener(detail::listener_state* state) noexcept : state_(state) {}
     void release() noexcept;
+    /// There was no memory to use a connection: pauses as its Limits say.
+    void rest() noexcept;
 
     detail::listener_state* state_ = nullptr;
 };

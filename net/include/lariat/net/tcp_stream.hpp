@@ -5,14 +5,20 @@
 #include <lariat/net/buffer.hpp>
 #include <lariat/net/lent_bytes.hpp>
 #include <lariat/net/stream_verbs.hpp>
+#include <lariat/net/tcp_options.hpp>
 #include <lariat/net/verb.hpp>
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 
 namespace lariat {
+
+namespace detail {
+struct connect_failures;
+}
 
 /// A TCP connection.
 ///
@@ -38,14 +44,18 @@ class LARIAT_EXPORT tcp_stream {
         if (state_ != nullptr) release();
     }
 
-    /// Suspends until connected · Errors: std::system_error with the address · Cancel: no
-    /// connection is left.
-    [[nodiscard]] static verb<tcp_stream> connect(endpoint to);
-    /// The same by name: tries the host's addresses in the order of resolve() until one answers ·
-    /// Errors: resolve_error; std::system_error with host, port and the last address's reason; at
-    /// once std::invalid_argument for a port that is not 0 to 65535 · Cancel: no connection is
-    /// left.
-    [[nodiscard]] static verb<tcp_stream> connect(std::string host, int port);
+    /// Suspends until connected · Errors: std::system_error with the address; at once
+    /// std::invalid_argument for options that make no sense · Cancel: no connection is left.
+    [[nodiscard]] static verb<tcp_stream> connect(endpoint to,
+                                                  const tcp_options& options = tcp_options());
+    /// The same by name: tries the host's addresses in the order of resolve(), the families in
+    /// turn, the next one when the one before has failed or has not answered for 250 ms; the first
+    /// that answers is taken, the others are given up (RFC 8305, "Happy Eyeballs") · Errors:
+    /// resolve_error; std::system_error with host, port, the code of the last address to fail, and
+    /// each one's reason; at once std::invalid_argument for a port that is not 0 to 65535 · Cancel:
+    /// no connection is left.
+    [[nodiscard]] static verb<tcp_stream> connect(std::string host, int port,
+                                                  const tcp_options& options = tcp_options());
     /// Suspends until bytes are there · Returns how many were put into `room`, 0 at the end of the
     /// stream · Errors: std::system_error, after the bytes that came before it; closed_error ·
     /// Cancel: no byte is taken. Pre: room for at least one byte.
@@ -65,18 +75,28 @@ class LARIAT_EXPORT tcp_stream {
     void shutdown();
     /// Closes at once for everybody; awaiting it waits until the descriptor is gone. Never fails.
     close_awaiter close() noexcept;
+    /// The same with a reset: what was not sent yet is dropped, and the peer's next read or write
+    /// fails with ECONNRESET (socket(7), SO_LINGER).
+    close_awaiter abort() noexcept;
 
     /// Errors, for the four: std::system_error; closed_error.
     [[nodiscard]] endpoint local_endpoint() const;
     [[nodiscard]] endpoint remote_endpoint() const;
-    /// Nagle's delay of small segments; off from the start (tcp(7), TCP_NODELAY).
-    void set_no_delay(bool on);
-    /// Probes an idle peer (SO_KEEPALIVE); off from the start.
-    void set_keep_alive(bool on);
+    /// All of them, as the kernel has them.
+    [[nodiscard]] tcp_options options() const;
+    /// Sets those that are not empty, in the order of tcp_options · Errors: also
+    /// std::invalid_argument for what makes no sense, and then none is set.
+    void set_options(const tcp_options& options);
 
  private:
-    [[nodiscard]] static task<result<tcp_stream>> connect_to(endpoint to);
-    [[nodiscard]] static task<result<tcp_stream>> connect_to_first(std::string host, int port);
+    friend class accept_awaiter;
+
+    explicit tcp_stream(detail::stream_state* state) noexcept : state_(state) {}
+
+    [[nodiscard]] static task<result<tcp_stream>> connect_to(endpoint to, tcp_options options);
+    [[nodiscard]] static task<result<tcp_stream>> connect_to_first(
+        std::unique_ptr<detail::connect_failures> failed, std::string host, int port,
+        tcp_options options);
     void release() noexcept;
     /// Errors: closed_error.
     [[nodiscard]] int open_descriptor(const char* what) const;
