@@ -1,5 +1,8 @@
 #include <lariat/net/serve.hpp>
 
+#include <chrono>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 namespace lariat::detail {
@@ -13,6 +16,18 @@ task<> stop_at_signal(cancel_scope& accepting, signals which) {
 }
 
 }  // namespace
+
+void check_options(const serve_options& options) {
+    if (options.max_connections == 0)
+        throw std::invalid_argument(
+            "serve_options.max_connections is 0, and so nobody would ever be served; "
+            "give 1 or more");
+    if (options.drain < duration::zero()) {
+        const std::chrono::duration<double> seconds = options.drain;
+        throw std::invalid_argument("serve_options.drain is " + std::to_string(seconds.count()) +
+                                    " s; give 0 (cut at once) or more");
+    }
+}
 
 connection_set::connection_set(const serve_options& options) noexcept
     : child_set(&connection_set::child_ended),
@@ -76,7 +91,7 @@ void connection_set::child_ended(group_core& group, party& p) noexcept {
 void connection_set::begin_drain() noexcept {
     if (watcher_) watcher_.cancel();
     scheduler& here = *this_scheduler;
-    if (drain_ <= duration::zero()) {
+    if (drain_ == duration::zero()) {
         cancel_children();
     } else if (open_ != 0) {
         here.timers.arm(*this, saturating_add(here.now(), drain_));

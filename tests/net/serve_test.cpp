@@ -297,6 +297,24 @@ TEST_CASE("serve: a listener that cannot accept is an error, and open connection
     });
 }
 
+TEST_CASE("serve: options that make no sense are refused at once, by their names") {
+    on_loop([]() -> task<> {
+        auto listener = tcp_listener::bind(loopback());
+        serve_options nobody;
+        nobody.max_connections = 0;
+        CHECK_THROWS_WITH_AS((void)serve(listener, echo, nobody),
+                             "serve_options.max_connections is 0, and so nobody would ever be "
+                             "served; give 1 or more",
+                             std::invalid_argument);
+        serve_options backwards;
+        backwards.drain = -1500ms;
+        CHECK_THROWS_WITH_AS((void)serve(listener, echo, backwards),
+                             "serve_options.drain is -1.500000 s; give 0 (cut at once) or more",
+                             std::invalid_argument);
+        co_await yield_now();
+    });
+}
+
 TEST_CASE("serve: connections opened and reset at random, every byte accounted for") {
     on_loop([]() -> task<> {
         const int count = lariat::test::long_tests() ? 60'000 : 2000;

@@ -4,6 +4,7 @@
 #include "death.hpp"
 #include "net_support.hpp"
 
+#include <lariat/loop/io.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include "driver/fault.hpp"
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -247,6 +249,111 @@ TEST_CASE("shortage: a connection that is lost before it is accepted is no error
         CHECK(got.remote_endpoint() == client.local_endpoint());
     });
     CHECK(plan.struck() == 2);
+}
+
+namespace {
+
+/// Suspends until the peer has closed the connection, or reset it. No frame of its own is allocated
+/// on the way.
+auto gone(const unique_fd& client) { return timeout(5s, wait_readable(client.get())); }
+
+/// Connections come when the nth allocation from then on fails, one after the other; then there is
+/// memory again.
+task<> serve_without_memory(std::size_t nth, int connections) {
+    auto listener = tcp_listener::bind(loopback());
+    const endpoint where = listener.local_endpoint();
+    auto serving = spawn(serve(listener, echo));
+    co_await turns(3);
+    const auto before = cpu_time();
+    const time_point began = loop::current().now();
+    for (int i = 0; i < connections; ++i) {
+        const unique_fd unlucky = raw_connection(where);
+        (void)fail_frame_after(nth);
+        co_await gone(unlucky);
+        expect(fail_frame_after(0) == 0, "memory ran out");
+    }
+    auto client = co_await tcp_stream::connect(where);
+    const bool served = co_await timeout(5s, echoes(client));
+    expect(served, "it serves again once there is memory");
+    const duration took = loop::current().now() - began;
+    expect(took >= connections * 100ms, "it pauses for 100 ms each time");
+    expect(cpu_time() - before < took / 10, "it does not spin");
+    listener.close();
+    co_await serving;
+}
+
+}  // namespace
+
+TEST_CASE("shortage: no memory for a connection, its handler or its task is a pause, said once") {
+    for (const std::size_t nth : {1U, 2U, 3U}) {
+        CAPTURE(nth);
+        const ending how = run_in_child([nth] {
+            lariat::loop own;
+            own.run(serve_without_memory(nth, 4));
+        });
+        CHECK_MESSAGE(how.exit_code == 0, how.text);
+        CHECK(count_of(how.text, "accepting pauses: Cannot allocate memory") == 1);
+        CHECK(how.text.find("bad_alloc") == std::string::npos);
+    }
+}
+
+TEST_CASE("shortage: of many connections that wait, only the one that found no memory is lost") {
+    const ending how = run_in_child([] {
+        lariat::loop own;
+        own.run([]() -> task<> {
+            auto listener = tcp_listener::bind(loopback());
+            bool failed = false;
+            auto fails_once = [&failed](tcp_stream client) -> task<> {
+                if (!std::exchange(failed, true)) throw std::bad_alloc();
+                return echo(std::move(client));
+            };
+            std::vector<tcp_stream> clients;
+            for (int i = 0; i < 8; ++i)
+                clients.push_back(co_await tcp_stream::connect(listener.local_endpoint()));
+            auto serving = spawn(serve(listener, fails_once));
+            const std::string none = co_await timeout(5s, read_all(clients.front()));
+            expect(none.empty(), "the first was closed");
+            for (std::size_t i = 1; i < clients.size(); ++i) {
+                const bool served = co_await timeout(5s, echoes(clients[i]));
+                expect(served, "the others are served");
+            }
+            listener.close();
+            clients.clear();
+            co_await serving;
+        }());
+    });
+    CHECK_MESSAGE(how.exit_code == 0, how.text);
+    CHECK(count_of(how.text, "accepting pauses: Cannot allocate memory") == 1);
+}
+
+TEST_CASE("shortage: an accept waits for memory, and its listener may go meanwhile") {
+    for (const bool goes : {false, true}) {
+        const ending how = run_in_child([goes] {
+            lariat::loop own;
+            own.run([](bool handle_goes) -> task<> {
+                auto listener = std::make_unique<tcp_listener>(tcp_listener::bind(loopback()));
+                auto accepting = spawn(
+                    [](tcp_listener& from) -> task<std::error_code> {
+                        const auto got = co_await nothrow(from.accept());
+                        co_return got.error();
+                    },
+                    std::ref(*listener));
+                co_await turns(3);
+                const endpoint where = listener->local_endpoint();
+                const unique_fd unlucky = raw_connection(where);
+                (void)fail_frame_after(1);
+                co_await gone(unlucky);
+                expect(fail_frame_after(0) == 0, "memory ran out");
+                expect(!accepting.done(), "accept() goes on waiting");
+                const unique_fd lucky = raw_connection(where);
+                if (handle_goes) listener.reset();
+                const std::error_code ended = co_await timeout(5s, accepting);
+                expect(ended == (handle_goes ? make_error_code(errc::closed) : std::error_code()),
+                       "accept() ends as it should");
+            }(goes));
+        });
+        CHECK_MESSAGE(how.exit_code == 0, how.text);
+    }
 }
 
 TEST_CASE(

@@ -10,12 +10,13 @@
 
 #include <cstddef>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace lariat {
 
 struct serve_options {
-    std::size_t max_connections = 100'000;  ///< beyond these the kernel's backlog holds them
+    std::size_t max_connections = 100'000;  ///< 1 or more; the kernel's backlog holds the others
     duration drain = duration::zero();      ///< how long open connections may go on after the stop
     signals stop_on;                        ///< which signals stop it; none by default
 
@@ -59,6 +60,8 @@ class LARIAT_EXPORT connection_set : public child_set, private timer_entry {
     void add(task<> connection);
     /// A handler that failed before it gave a task.
     void report_failure(const std::exception_ptr& error) const noexcept;
+    /// There was no memory to start a handler: accepting pauses, as it does without descriptors.
+    static void pause_for_memory(tcp_listener& listener) noexcept { listener.rest(); }
     /// Stops at the first of these signals.
     void watch(const signals& which);
     /// The accept loop runs inside: cancelling it stops.
@@ -112,6 +115,8 @@ task<> accept_all(connection_set& set, tcp_listener& listener, Handler& handler)
         tcp_stream accepted = co_await listener.accept();
         try {
             set.add(handler(std::move(accepted)));
+        } catch (const std::bad_alloc&) {
+            connection_set::pause_for_memory(listener);
         } catch (...) {
             set.report_failure(std::current_exception());
         }
@@ -131,23 +136,32 @@ task<> accept_until_stopped(connection_set& set, tcp_listener& listener, Handler
     listener.pause();
 }
 
+template <class Handler>
+task<> serve_checked(tcp_listener& listener, Handler handler, serve_options options) {
+    connection_set connections(options);
+    co_await connections.run(accept_until_stopped(connections, listener, handler, options.stop_on));
+}
+
+/// Errors: std::invalid_argument with the option's name and what is right.
+LARIAT_EXPORT void check_options(const serve_options& options);
+
 }  // namespace detail
 
 /// Accepts connections and runs handler(stream), a task, for each, until it is stopped.
 ///
 /// A handler that fails ends its own connection; the failure goes to the report hook and serving
-/// goes on. Beyond max_connections nothing is accepted. Short of descriptors the listener pauses
-/// and resumes.
+/// goes on. Beyond max_connections nothing is accepted. Short of descriptors or memory the listener
+/// pauses and resumes; a connection whose handler finds no memory to start is lost.
 ///
 /// Suspends until stopped by a signal of stop_on, by listener.close(), or by cancellation; then no
 /// more is accepted, open connections have `drain` to end, and what is left is cancelled and
-/// awaited · Errors: the listener's · Cancel: as said; it takes up to `drain`, then throws ·
-/// Borrows the listener; the handler is moved into the serving task.
+/// awaited · Errors: the listener's; at once std::invalid_argument for options that make no sense ·
+/// Cancel: as said; it takes up to `drain`, then throws · Borrows the listener; the handler is
+/// moved into the serving task.
 template <class Handler>
 task<> serve(tcp_listener& listener, Handler handler, serve_options options = serve_options()) {
-    detail::connection_set connections(options);
-    co_await connections.run(
-        detail::accept_until_stopped(connections, listener, handler, options.stop_on));
+    detail::check_options(options);
+    return detail::serve_checked(listener, std::move(handler), options);
 }
 
 }  // namespace lariat
