@@ -17,6 +17,10 @@
 #include <lariat/net/tcp_stream.hpp>
 #include <lariat/offload/files.hpp>
 #include <lariat/offload/signals.hpp>
+#include <lariat/sync/lifo_queue.hpp>
+#include <lariat/sync/priority_queue.hpp>
+#include <lariat/sync/queue.hpp>
+#include <lariat/sync/select.hpp>
 #include <lariat/task/as_completed.hpp>
 #include <lariat/task/async_generator.hpp>
 #include <lariat/task/cancel_scope.hpp>

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <lariat/task/promise.hpp>
+#include <lariat/task/wait_queue.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+
+namespace lariat::detail {
+
+/// The kind of every waiter that is an arm of a select; its address is the mark.
+LARIAT_EXPORT extern const wait_kind arm_of_select;
+
+/// Ends the select that `arm` belongs to: all its other arms leave their lines, then it is woken.
+LARIAT_EXPORT void grant_arm(waiter& arm) noexcept;
+
+/// Wakes one who was given what it waited for. A primitive whose waits may be arms of a select
+/// wakes through here: nobody can give the same select a second thing.
+///
+/// Pre: `w` is on no list · Cost: beside wake(), one predicted branch; O(arms) for an arm.
+inline void grant(waiter& w) noexcept {
+    if (w.kind == &arm_of_select) [[unlikely]] {
+        grant_arm(w);
+    } else {
+        w.wake();
+    }
+}
+
+/// The same for the first in a line; false if there is none.
+inline bool grant_first(wait_queue& line) noexcept {
+    if (line.empty()) return false;
+    waiter& first = line.front();
+    first.unlink();
+    grant(first);
+    return true;
+}
+inline void grant_all(wait_queue& line) noexcept {
+    while (grant_first(line)) {
+    }
+}
+
+/// What select asks of an arm, beside being a waiter. Every awaiter below is one.
+template <class Arm>
+concept selectable = std::derived_from<Arm, waiter> && requires(Arm& arm, party& p) {
+    { arm.attempt() } -> std::same_as<bool>;  // takes it now; false: it would have to wait
+    arm.enlist(p);                            // waits for it on behalf of a select
+    arm.withdraw();                           // waits no longer, if it still does
+    arm.result();                             // of an attempt or a wait that succeeded
+};
+
+/// An awaiter that can also be an arm of a select: derive from it as `class get_wait : public
+/// selectable_wait<get_wait>` and write kind_of_wait, attempt(), join_line() and result().
+///
+/// Lifetime     may be moved, and awaited again, while nobody awaits it
+/// Allocation   none
+template <class Wait>
+class selectable_wait : public wait_point, public single_step {
+ public:
+    selectable_wait() noexcept : wait_point(Wait::kind_of_wait) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) {
+        party& p = *frame.promise().who;
+        if (self().attempt()) return pass(p, frame);
+        self().join_line();
+        park(p, frame);
+        return true;
+    }
+    auto await_resume() {
+        throw_if_cut();
+        return self().result();
+    }
+
+    void enlist(party& p) noexcept {
+        who = &p;
+        kind = &arm_of_select;
+        self().join_line();
+    }
+    void withdraw() noexcept {
+        unlink();
+        kind = &Wait::kind_of_wait;
+    }
+
+ private:
+    [[nodiscard]] Wait& self() noexcept { return static_cast<Wait&>(*this); }
+};
+
+}  // namespace lariat::detail
