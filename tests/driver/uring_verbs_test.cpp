@@ -292,7 +292,7 @@ TEST_CASE("uring: files are read and written at an offset and at the position" *
         made.address = address;
         made.length = bytes;
         made.offset = offset;
-        driver.submit(made);
+        if (driver.submit(made)) return made.op::result;
         CHECK(turn_until(driver, [&] { return made.ended(); }));
         return made.result();
     };

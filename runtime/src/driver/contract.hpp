@@ -44,6 +44,13 @@ namespace lariat::detail {
 ///                 give_back and is told nothing. `starved` counts both.
 /// Flags           MSG_DONTWAIT: -EAGAIN instead of a wait. SIGPIPE is not raised (a `write` to a
 ///                 pipe before Linux 6.18 may raise it under io_uring).
+/// Files           What asks a file system (file_ops.hpp) may block where it is done, and waits for
+///                 no readiness. A driver that cannot do it beside its loop answers -EOPNOTSUPP, at
+///                 once, as submit's true: the caller does the same on another thread. So what a
+///                 driver can do costs no eighth call, and may differ from one op to the next. A
+///                 small read of what is in memory is done by every driver of a kernel, at once.
+///                 Drivers keep no account of a descriptor for them: one that nothing else has
+///                 named may be closed by anyone.
 /// Connect         A Unix listener whose queue is full may answer -EAGAIN: nothing tells when there
 ///                 is room.
 /// Destruction     Only with in_flight == 0 and nothing lent; asserted.

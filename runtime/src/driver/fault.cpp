@@ -1,6 +1,7 @@
 #include "driver/fault.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace lariat::detail {
@@ -52,7 +53,9 @@ bool fault_plan::submit(fault_target& target, op& o) {
     }
     o.complete = intercept;
     if (!target.submit(o)) return false;
-    if (r.delay_turns > 0 || r.delay_time > duration::zero()) {
+    // -EOPNOTSUPP at once is no outcome that may come late: it says that nothing was begun.
+    const bool refused = o.result == -EOPNOTSUPP;
+    if (!refused && (r.delay_turns > 0 || r.delay_time > duration::zero())) {
         note(o, target.now());
         return false;
     }

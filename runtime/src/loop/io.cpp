@@ -65,6 +65,10 @@ io_awaiter::io_awaiter(io_awaiter&& other) noexcept
 
 void io_awaiter::completed(op& done) noexcept {
     auto& self = static_cast<io_awaiter&>(done);
+    // A signal to the kernel's worker: nothing happened, and nobody asked for that.
+    while (done.result == -EINTR && !self.cut_asked_) {
+        if (!detail::submit(self)) return;
+    }
     const bool cut = self.cut_asked_ && done.result == -ECANCELED;
     self.wake(cut ? wake_reason::cut : wake_reason::done);
 }
@@ -89,6 +93,13 @@ const wait_kind& io_awaiter::kind_of(op_code code) noexcept {
         {"a write", &io_awaiter::leave},
         {"a descriptor to be ready", &io_awaiter::leave},
         {"a close", &io_awaiter::leave},
+        {"a file to be opened", &io_awaiter::leave},
+        {"a file's status", &io_awaiter::leave},
+        {"a file to be on its disk", &io_awaiter::leave},
+        {"a file to be truncated", &io_awaiter::leave},
+        {"a rename", &io_awaiter::leave},
+        {"a file to be removed", &io_awaiter::leave},
+        {"a directory to be made", &io_awaiter::leave},
     };
     return kinds[static_cast<std::size_t>(code)];
 }

@@ -20,6 +20,18 @@ namespace lariat {
 ///             position)
 ///   poll      -                -           POLL events    the events that hold
 ///   close     -                -           -              0; the descriptor is gone whatever it is
+///
+/// Operations on files; a driver that cannot do them answers -EOPNOTSUPP at once (see the driver's
+/// contract). A path begins at the directory `fd`, or at the working directory (AT_FDCWD).
+///
+///   read, write at an offset, as above; argument: RWF_ flags
+///   open            path   permissions     O_ flags       the new descriptor
+///   status          path   STATX_ mask     AT_ flags      0; a struct statx is filled, see `second`
+///   sync            -      -               1: data alone  0
+///   truncate        -      -               -              0; the file's size is `offset`
+///   rename          path   AT_FDCWD        RENAME_ flags  0; the new path is `second`
+///   remove          path   -               AT_REMOVEDIR   0
+///   make_directory  path   permissions     -              0
 enum class op_code : std::uint8_t {
     nop,
     accept,
@@ -32,9 +44,16 @@ enum class op_code : std::uint8_t {
     write,
     poll,
     close,
+    open,
+    status,
+    sync,
+    truncate,
+    rename,
+    remove,
+    make_directory,
 };
 
-inline constexpr std::size_t op_code_count = static_cast<std::size_t>(op_code::close) + 1;
+inline constexpr std::size_t op_code_count = static_cast<std::size_t>(op_code::make_directory) + 1;
 
 /// One operation as data. It lies in the frame (or object) that waits and belongs to the driver
 /// from `submit` until its last completion; until then neither it nor the memory it names may go.
@@ -62,6 +81,14 @@ struct op {
     completion complete = nullptr;
     op* next = nullptr;  ///< the driver's own, as is `prev`
     op* prev = nullptr;
+
+    /// The second address, where there is one: it takes the place of `offset`, as in the kernel.
+    void set_second(const void* second) noexcept {
+        offset = reinterpret_cast<std::uintptr_t>(second);
+    }
+    [[nodiscard]] void* second() const noexcept {
+        return reinterpret_cast<void*>(static_cast<std::uintptr_t>(offset));
+    }
 
     static constexpr std::uint64_t at_position = ~std::uint64_t{0};
 };

@@ -20,6 +20,8 @@ enum class uring_feature : std::uint32_t {
     incremental_buffers = 1U << 7,  // 6.12
     no_iowait = 1U << 8,            // 6.15
     submit_all = 1U << 9,           // 5.18
+    file_operations = 1U << 10,     // 5.15: all but truncate
+    truncate = 1U << 11,            // 6.9
 };
 inline constexpr std::uint32_t all_uring_features = ~0U;
 

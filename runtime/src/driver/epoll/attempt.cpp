@@ -88,18 +88,12 @@ int write_quietly(const op& o) noexcept {
 
 // A socket is asked as a socket: it may stay blocking, and a write raises no SIGPIPE.
 int read_once(const op& o) noexcept {
-    if (o.offset != op::at_position)
-        return outcome(
-            [&] { return ::pread(o.fd, o.address, o.length, static_cast<off_t>(o.offset)); });
     const int result = attempt_recv(o.fd, o.address, o.length, 0);
     if (result != -ENOTSOCK) return result;
     return outcome([&] { return ::read(o.fd, o.address, o.length); });
 }
 
 int write_once(const op& o) noexcept {
-    if (o.offset != op::at_position)
-        return outcome(
-            [&] { return ::pwrite(o.fd, o.address, o.length, static_cast<off_t>(o.offset)); });
     const int result =
         outcome([&] { return ::send(o.fd, o.address, o.length, MSG_DONTWAIT | MSG_NOSIGNAL); });
     if (result != -ENOTSOCK) return result;

@@ -1,5 +1,7 @@
 #include "driver/epoll/epoll_driver.hpp"
 
+#include "driver/file_ops.hpp"
+
 #include <lariat/base/assert.hpp>
 
 #include <cerrno>
@@ -15,6 +17,8 @@ bool epoll_driver::submit(op& o) noexcept {
     process_.require_home();
     ++stats_.submitted;
     o.more = false;
+    if (is_file_op(o)) [[unlikely]]
+        return submit_file(o);
     switch (o.code) {
         case op_code::nop: return finish_now(o, 0);
         case op_code::poll: return submit_poll(o);
@@ -30,6 +34,12 @@ bool epoll_driver::finish_now(op& o, int result) noexcept {
     return true;
 }
 
+// Nothing tells when a file is ready: what is not in memory is for a thread that may block.
+bool epoll_driver::submit_file(op& o) noexcept {
+    const int result = read_cached(o);
+    return finish_now(o, result == would_block ? -EOPNOTSUPP : result);
+}
+
 void epoll_driver::park(op& o, descriptor& d, op_list& line, place where) noexcept {
     line.push_back(o);
     o.state = where;
@@ -42,10 +52,8 @@ bool epoll_driver::submit_single(op& o) noexcept {
     const attempt_row& row = row_of(o);
     const bool writing = row.side == io_side::writing;
     const place where = writing ? in_writers : in_readers;
-    const bool positioned =
-        (o.code == op_code::read || o.code == op_code::write) && o.offset != op::at_position;
-    bool regular_file = positioned;
-    if (row.needs_nonblocking && !positioned) {
+    bool regular_file = false;
+    if (row.needs_nonblocking) {
         if (const int error = prepare(o, regular_file); error != 0) return finish_now(o, error);
     }
     descriptor* d = regular_file ? nullptr : table_.find(o.fd);

@@ -70,6 +70,7 @@ class epoll_driver {
     [[nodiscard]] bool submit_multishot(op& o) noexcept;
     [[nodiscard]] bool submit_poll(op& o) noexcept;
     [[nodiscard]] bool submit_close(op& o) noexcept;
+    [[nodiscard]] bool submit_file(op& o) noexcept;
     [[nodiscard]] bool finish_now(op& o, int result) noexcept;
     void park(op& o, descriptor& d, op_list& line, place where) noexcept;
     [[nodiscard]] static op_list& line_of(descriptor& d, place where) noexcept;

@@ -1,5 +1,7 @@
 #include "driver/sim/sim_driver.hpp"
 
+#include "driver/file_ops.hpp"
+
 #include <lariat/base/assert.hpp>
 
 #include <algorithm>
@@ -53,6 +55,7 @@ op_list& sim_driver::line_of(const op& o, place where) noexcept {
 bool sim_driver::submit(op& o) noexcept {
     ++stats_.submitted;
     o.more = false;
+    if (is_file_op(o)) return finish_now(o, -EOPNOTSUPP);
     int result = would_block;
     row* r = find(o.fd);
     if (o.code == op_code::nop) {
@@ -117,19 +120,15 @@ int sim_driver::attempt(const op& o) noexcept {
         case op_code::send: return network_.send(o.fd, o.address, o.length);
         case op_code::recv_msg:
         case op_code::send_msg: return attempt_msg(o);
-        case op_code::read:
-            return o.offset == op::at_position ? network_.recv(o.fd, o.address, o.length) : -ESPIPE;
-        case op_code::write:
-            return o.offset == op::at_position ? network_.send(o.fd, o.address, o.length) : -ESPIPE;
+        case op_code::read: return network_.recv(o.fd, o.address, o.length);
+        case op_code::write: return network_.send(o.fd, o.address, o.length);
         case op_code::poll: {
             const int always = POLLERR | POLLHUP | POLLNVAL;
             const int events = network_.ready(o.fd) & (static_cast<int>(o.argument) | always);
             return events != 0 ? events : would_block;
         }
-        case op_code::nop:
-        case op_code::close: break;
+        default: return -EINVAL;
     }
-    return -EINVAL;
 }
 
 int sim_driver::attempt_msg(const op& o) noexcept {

@@ -8,6 +8,7 @@ namespace lariat::detail::abi {
 
 inline constexpr std::uint32_t enter_absolute_timer = 1U << 5;  // 6.12: IORING_ENTER_ABS_TIMER
 inline constexpr std::uint32_t enter_no_iowait = 1U << 7;       // 6.15: IORING_ENTER_NO_IOWAIT
+inline constexpr std::uint8_t op_ftruncate = 55;                // 6.9: IORING_OP_FTRUNCATE
 inline constexpr std::uint32_t feature_no_iowait = 1U << 17;    // 6.15: IORING_FEAT_NO_IOWAIT
 
 // 6.12: IOU_PBUF_RING_INC. liburing 2.3 calls the field of io_uring_buf_reg that bears it `pad`.

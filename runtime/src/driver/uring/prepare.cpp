@@ -39,6 +39,19 @@ void prepare_accept(io_uring_sqe& entry, bool multishot) noexcept {
     if (multishot) entry.ioprio = IORING_ACCEPT_MULTISHOT;
 }
 
+void prepare_path(io_uring_sqe& entry, const op& from, std::uint8_t code,
+                  std::uint32_t flags) noexcept {
+    entry.opcode = code;
+    entry.addr = address_of(from);
+    entry.len = from.length;
+    entry.open_flags = flags;
+}
+
+void prepare_second_path(io_uring_sqe& entry, const op& from, std::uint8_t code) noexcept {
+    prepare_path(entry, from, code, from.argument);
+    entry.off = from.offset;
+}
+
 }  // namespace
 
 void prepare_op(io_uring_sqe& entry, const op& from, const entry_style& style) noexcept {
@@ -69,17 +82,34 @@ void prepare_op(io_uring_sqe& entry, const op& from, const entry_style& style) n
         case op_code::read:
             prepare_transfer(entry, from, IORING_OP_READ, from.length, 0);
             entry.off = from.offset;  // op::at_position is the kernel's own -1
+            if (from.offset != op::at_position) entry.rw_flags = static_cast<int>(from.argument);
             break;
         case op_code::write:
             prepare_transfer(entry, from, IORING_OP_WRITE, from.length, 0);
             entry.off = from.offset;
-            if (style.quiet_writes) entry.rw_flags = abi::write_no_signal;
+            if (from.offset != op::at_position)
+                entry.rw_flags = static_cast<int>(from.argument);
+            else if (style.quiet_writes)
+                entry.rw_flags = abi::write_no_signal;
             break;
         case op_code::poll:
             entry.opcode = IORING_OP_POLL_ADD;
             entry.poll32_events = from.argument;
             break;
         case op_code::close: entry.opcode = IORING_OP_CLOSE; break;
+        case op_code::open: prepare_path(entry, from, IORING_OP_OPENAT, from.argument); break;
+        case op_code::status: prepare_second_path(entry, from, IORING_OP_STATX); break;
+        case op_code::sync:
+            entry.opcode = IORING_OP_FSYNC;
+            entry.fsync_flags = from.argument != 0 ? IORING_FSYNC_DATASYNC : 0;
+            break;
+        case op_code::truncate:
+            entry.opcode = abi::op_ftruncate;
+            entry.off = from.offset;
+            break;
+        case op_code::rename: prepare_second_path(entry, from, IORING_OP_RENAMEAT); break;
+        case op_code::remove: prepare_path(entry, from, IORING_OP_UNLINKAT, from.argument); break;
+        case op_code::make_directory: prepare_path(entry, from, IORING_OP_MKDIRAT, 0); break;
     }
 }
 

@@ -163,6 +163,10 @@ void ring::probe_operations(std::uint32_t allowed) {
         found |= bit(uring_feature::multishot_accept) | bit(uring_feature::buffer_ring);
     if (::io_uring_opcode_supported(probe.get(), IORING_OP_SEND_ZC) != 0)  // 6.0
         found |= bit(uring_feature::multishot_recv);
+    if (::io_uring_opcode_supported(probe.get(), IORING_OP_MKDIRAT) != 0)  // 5.15, the last of them
+        found |= bit(uring_feature::file_operations);
+    if (::io_uring_opcode_supported(probe.get(), abi::op_ftruncate) != 0)
+        found |= bit(uring_feature::truncate);
     // 6.12 has them, but before 687b2bae0eff in 6.15 the last completion of a multishot could be
     // reported behind later ones, of other receives into the same buffer; and places in that buffer
     // are told by the order alone. Some 6.12 to 6.14 took it over: they are not asked. (liburing

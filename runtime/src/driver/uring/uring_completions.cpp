@@ -1,5 +1,6 @@
 #include "driver/uring/uring_driver.hpp"
 
+#include "driver/file_ops.hpp"
 #include "driver/would_block.hpp"
 
 #include <algorithm>
@@ -15,6 +16,7 @@ namespace {
 
 /// EAGAIN comes for descriptors with O_NONBLOCK, depending on the kernel and the kind of file.
 bool waits_for_readiness(const op& operation, std::int32_t result) noexcept {
+    if (is_file_op(operation)) return false;
     switch (operation.code) {
         case op_code::nop:
         case op_code::poll:
@@ -99,7 +101,7 @@ unsigned uring_driver::on_failure(op& operation, std::int32_t result) noexcept {
             return 0;
         }
         if (result == -EOPNOTSUPP && operation.code == op_code::write &&
-            !is_marked(operation, tried_again)) {
+            !is_file_op(operation) && !is_marked(operation, tried_again)) {
             style_.quiet_writes = false;  // RWF_NOSIGNAL is not known here
             set_mark(operation, tried_again);
             start(operation, issued);

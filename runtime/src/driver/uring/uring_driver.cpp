@@ -1,5 +1,8 @@
 #include "driver/uring/uring_driver.hpp"
 
+#include "driver/file_ops.hpp"
+#include "driver/would_block.hpp"
+
 #include <lariat/base/assert.hpp>
 
 #include <algorithm>
@@ -50,8 +53,26 @@ bool uring_driver::submit(op& operation) noexcept {
     require(stage_of(operation) == idle, "an op is submitted once, until its last completion");
     ++submitted_;
     operation.state = idle;
+    if (is_file_op(operation) && finish_file(operation)) [[unlikely]] {
+        ++completed_;
+        return true;
+    }
     start(operation);
     return false;
+}
+
+/// At once, without an entry: what is in memory, and what this kernel's rings do not do.
+bool uring_driver::finish_file(op& operation) noexcept {
+    const bool moves = operation.code == op_code::read || operation.code == op_code::write;
+    const auto needed = operation.code == op_code::truncate ? uring_feature::truncate
+                                                            : uring_feature::file_operations;
+    int result = read_cached(operation);
+    if (!moves && !ring_.has(needed)) result = -EOPNOTSUPP;
+    if (result == would_block) return false;
+    operation.result = result;
+    operation.more = false;
+    operation.lent = 0;
+    return true;
 }
 
 void uring_driver::start(op& operation) noexcept {
