@@ -51,6 +51,10 @@ class LARIAT_EXPORT mailbox {
     [[nodiscard]] bool sleep() noexcept;
     /// After every sleep() that returned true.
     void awake() noexcept;
+    /// How often a message found the loop asleep and woke it. Any thread.
+    [[nodiscard]] std::uint64_t wakes() const noexcept {
+        return wakes_paid_.load(std::memory_order_relaxed);
+    }
     /// Refuses from now on and drops what is left.
     void close() noexcept;
 
