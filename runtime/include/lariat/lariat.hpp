@@ -21,6 +21,7 @@
 #include <lariat/sync/priority_queue.hpp>
 #include <lariat/sync/queue.hpp>
 #include <lariat/sync/select.hpp>
+#include <lariat/sync/channel.hpp>
 #include <lariat/task/as_completed.hpp>
 #include <lariat/task/async_generator.hpp>
 #include <lariat/task/cancel_scope.hpp>

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <lariat/task/promise.hpp>
+#include <lariat/sync/selectable.hpp>
 #include <lariat/task/wait_queue.hpp>
 
-#include <coroutine>
 #include <utility>
 
 namespace lariat {
@@ -22,13 +21,14 @@ class auto_reset_event {
 
     /// Wakes the first who waits; if nobody does, the next to come passes. Runs nobody.
     void set() noexcept {
-        if (!line_.wake_one()) set_ = true;
+        if (!detail::grant_first(line_)) set_ = true;
     }
     void clear() noexcept { set_ = false; }
     [[nodiscard]] bool is_set() const noexcept { return set_; }
 
-    /// Suspends until a set() comes for this task, not at all if it is set · Cancel: leaves the
-    /// line, O(1), and has taken no signal; one whose signal had come has it.
+    /// Suspends until a set() comes for this task, not at all if it is set; also as an arm of
+    /// a select · Cancel: leaves the line, O(1), and has taken no signal; one whose signal had come
+    /// has it.
     [[nodiscard]] awaiter wait() noexcept;
     /// Takes the signal if it is set: whether it was.
     [[nodiscard]] bool try_wait() noexcept { return std::exchange(set_, false); }
@@ -40,24 +40,17 @@ class auto_reset_event {
 
 class [[nodiscard(
     "a wait does nothing until it is awaited: co_await it")]] auto_reset_event::awaiter
-    : public wait_point,
-      public single_step {
+    : public detail::selectable_wait<auto_reset_event::awaiter> {
  public:
-    explicit awaiter(auto_reset_event& which) noexcept : wait_point(kind_of_wait), event_(&which) {}
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        if (event_->try_wait()) return pass(p, frame);
-        park(p, frame);
-        event_->line_.add(*this);
-        return true;
-    }
-    void await_resume() const { throw_if_cut(); }
-
- private:
     static constexpr wait_kind kind_of_wait{"an auto_reset_event to be set", &wait_queue::leave};
 
+    explicit awaiter(auto_reset_event& which) noexcept : event_(&which) {}
+
+    [[nodiscard]] bool attempt() noexcept { return event_->try_wait(); }
+    void join_line() noexcept { event_->line_.add(*this); }
+    void result() const noexcept {}
+
+ private:
     auto_reset_event* event_;
 };
 

@@ -1,9 +1,7 @@
 #pragma once
 
-#include <lariat/task/promise.hpp>
+#include <lariat/sync/selectable.hpp>
 #include <lariat/task/wait_queue.hpp>
-
-#include <coroutine>
 
 namespace lariat {
 
@@ -25,12 +23,13 @@ class event {
     /// Wakes all who wait, and lets pass whoever comes, until clear(). Runs nobody.
     void set() noexcept {
         set_ = true;
-        line_.wake_all();
+        detail::grant_all(line_);
     }
     void clear() noexcept { set_ = false; }
     [[nodiscard]] bool is_set() const noexcept { return set_; }
 
-    /// Suspends until it is set, not at all if it is · Cancel: leaves the line, O(1).
+    /// Suspends until it is set, not at all if it is; also as an arm of a select · Cancel:
+    /// leaves the line, O(1).
     [[nodiscard]] awaiter wait() noexcept;
 
  private:
@@ -39,24 +38,17 @@ class event {
 };
 
 class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] event::awaiter
-    : public wait_point,
-      public single_step {
+    : public detail::selectable_wait<event::awaiter> {
  public:
-    explicit awaiter(event& which) noexcept : wait_point(kind_of_wait), event_(&which) {}
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        if (event_->set_) return pass(p, frame);
-        park(p, frame);
-        event_->line_.add(*this);
-        return true;
-    }
-    void await_resume() const { throw_if_cut(); }
-
- private:
     static constexpr wait_kind kind_of_wait{"an event to be set", &wait_queue::leave};
 
+    explicit awaiter(event& which) noexcept : event_(&which) {}
+
+    [[nodiscard]] bool attempt() const noexcept { return event_->set_; }
+    void join_line() noexcept { event_->line_.add(*this); }
+    void result() const noexcept {}
+
+ private:
     event* event_;
 };
 
