@@ -9,7 +9,6 @@
 
 #include <coroutine>
 #include <cstddef>
-#include <cstdint>
 
 namespace lariat {
 
@@ -62,9 +61,9 @@ class LARIAT_EXPORT barrier {
     bool broken_ = false;
 };
 
-class [[nodiscard("a wait does nothing until it is awaited: co_await it")]]
-LARIAT_EXPORT barrier::awaiter : public wait_point,
-                                 public single_step {
+class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] barrier::awaiter
+    : public wait_point,
+      public single_step {
  public:
     explicit awaiter(barrier& which) noexcept : wait_point(kind_of_wait), barrier_(&which) {}
 

@@ -58,7 +58,7 @@ class LARIAT_EXPORT condition {
 };
 
 /// One who waits: first in the condition's line, then in that of the lock.
-class LARIAT_EXPORT condition::wait_base : public wait_point {
+class condition::wait_base : public wait_point {
  protected:
     using relock_action = void (*)(wait_base&) noexcept;
 

@@ -64,7 +64,8 @@ class [[nodiscard("a guard that is dropped gives back at once what it holds; nam
     [[nodiscard]] explicit operator bool() const noexcept { return lock_ != nullptr; }
 
  private:
-    friend Lock;  // makes one that holds; so do those who wait for it
+    friend Lock;             // those who wait for it make one that holds
+    friend class semaphore;  // for what is built on it
     friend class condition;
 
     explicit guard(Lock& held) noexcept : lock_(&held) {}

@@ -52,7 +52,7 @@ class LARIAT_EXPORT once {
 };
 
 /// Waits until it is done, or this task's turn to do it: true.
-class LARIAT_EXPORT once::turn : public wait_point, public single_step {
+class once::turn : public wait_point, public single_step {
  public:
     explicit turn(once& which) noexcept : wait_point(kind_of_wait), once_(&which) {}
 

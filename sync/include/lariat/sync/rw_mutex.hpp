@@ -83,7 +83,7 @@ class LARIAT_EXPORT rw_mutex {
 };
 
 /// A place in the line, for either use.
-class LARIAT_EXPORT rw_mutex::wait : public wait_point, public single_step {
+class rw_mutex::wait : public wait_point, public single_step {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
@@ -108,8 +108,9 @@ class LARIAT_EXPORT rw_mutex::wait : public wait_point, public single_step {
     bool shared_;
 };
 
-class [[nodiscard("lock() does nothing until it is awaited: auto guard = co_await m.lock()")]]
-LARIAT_EXPORT rw_mutex::lock_awaiter : public wait {
+class [[nodiscard(
+    "lock() does nothing until it is awaited: auto guard = co_await m.lock()")]] rw_mutex::
+    lock_awaiter : public wait {
  public:
     explicit lock_awaiter(rw_mutex& which) noexcept : wait(which, kind_of_wait, false) {}
     [[nodiscard]] guard<rw_mutex> await_resume() const {
@@ -121,8 +122,8 @@ LARIAT_EXPORT rw_mutex::lock_awaiter : public wait {
     static const wait_kind kind_of_wait;
 };
 
-class [[nodiscard("lock_shared() does nothing until it is awaited")]]
-LARIAT_EXPORT rw_mutex::shared_awaiter : public wait {
+class [[nodiscard("lock_shared() does nothing until it is awaited")]] rw_mutex::shared_awaiter
+    : public wait {
  public:
     explicit shared_awaiter(rw_mutex& which) noexcept : wait(which, kind_of_wait, true) {}
     [[nodiscard]] shared_guard<rw_mutex> await_resume() const {

@@ -63,7 +63,7 @@ class LARIAT_EXPORT semaphore {
 };
 
 /// A place in the line.
-class LARIAT_EXPORT semaphore::wait : public wait_point, public single_step {
+class semaphore::wait : public wait_point, public single_step {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

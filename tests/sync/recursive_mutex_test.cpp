@@ -1,0 +1,216 @@
+#include <lariat/sync/recursive_mutex.hpp>
+
+#include "death.hpp"
+#include "test_loop.hpp"
+
+#include <lariat/task/gather.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace lariat;
+using namespace std::chrono_literals;
+using lariat::test::stops_with;
+using lariat::test::test_loop;
+
+task<> pass_through(recursive_mutex& door, int mark, std::vector<int>& order) {
+    auto inside = co_await door.lock();
+    order.push_back(mark);
+}
+
+/// Takes it once more at every level, down and up again.
+task<> descend(recursive_mutex& door, int depth, std::vector<int>& order) {
+    auto level = co_await door.lock();
+    co_await yield_now();
+    if (depth > 0) co_await descend(door, depth - 1, order);
+    order.push_back(depth);
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "recursive_mutex: its holder takes it again, in the tasks it awaits too") {
+    recursive_mutex door;
+    std::vector<int> order;
+    run([&]() -> task<> {
+        auto other = [&]() -> task<> {
+            co_await yield_now();
+            co_await pass_through(door, 9, order);
+        };
+        co_await gather(descend(door, 3, order), other());
+    });
+    CHECK(order == std::vector{0, 1, 2, 3, 9});
+    CHECK_FALSE(door.locked());
+}
+
+TEST_CASE_FIXTURE(test_loop, "recursive_mutex: it is free when released as often as taken") {
+    recursive_mutex door;
+    std::vector<int> order;
+    run([&]() -> task<> {
+        auto first = co_await door.lock();
+        auto second = door.try_lock();
+        auto third = co_await door.lock();
+        CHECK(second);
+        spawn(pass_through(door, 1, order));
+        co_await yield_now();
+        first.unlock();
+        third.unlock();
+        co_await yield_now();
+        CHECK(door.locked());
+        CHECK(order.empty());
+        second.unlock();
+        co_await yield_now();
+    });
+    CHECK(order == std::vector{1});
+    CHECK_FALSE(door.locked());
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "recursive_mutex: a child that is spawned or gathered is another task") {
+    recursive_mutex door;
+    run([&]() -> task<> {
+        auto mine = co_await door.lock();
+        auto tries = [&]() -> task<bool> {
+            const auto perhaps = door.try_lock();
+            co_return static_cast<bool>(perhaps);
+        };
+        const bool in_child = co_await spawn(tries);
+        CHECK_FALSE(in_child);
+        CHECK_THROWS_AS((void)co_await gather(timeout(1s, door.lock()), sleep(1ms)), timeout_error);
+        const bool in_place = co_await tries();
+        CHECK(in_place);
+    });
+    CHECK_FALSE(door.locked());
+}
+
+TEST_CASE_FIXTURE(test_loop, "recursive_mutex: first come, first served; a newcomer waits") {
+    recursive_mutex door;
+    std::vector<int> order;
+    run([&]() -> task<> {
+        auto held = co_await door.lock();
+        for (int i = 0; i < 4; ++i) spawn(pass_through(door, i, order));
+        co_await yield_now();
+        held.unlock();
+        CHECK_FALSE(door.try_lock());
+        auto last = co_await door.lock();
+        CHECK(order == std::vector{0, 1, 2, 3});
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "recursive_mutex: an exception that passes gives back each level") {
+    recursive_mutex door;
+    auto fails = [&]() -> task<> {
+        auto outer = co_await door.lock();
+        auto inner = co_await door.lock();
+        throw std::runtime_error("inside");
+    };
+    run([&]() -> task<> {
+        CHECK_THROWS_AS(co_await fails(), std::runtime_error);
+        CHECK_FALSE(door.locked());
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "recursive_mutex: a cancelled waiter leaves the line") {
+    recursive_mutex door;
+    std::vector<int> order;
+    run([&]() -> task<> {
+        auto held = co_await door.lock();
+        auto first = spawn(pass_through(door, 1, order));
+        auto second = spawn(pass_through(door, 2, order));
+        co_await yield_now();
+        first.cancel();
+        held.unlock();
+        co_await second;
+        CHECK(first.done());
+    });
+    CHECK(order == std::vector{2});
+    CHECK_FALSE(door.locked());
+}
+
+TEST_CASE_FIXTURE(
+    test_loop, "recursive_mutex: handed over and then cancelled, it has an owner and comes back") {
+    recursive_mutex door;
+    std::vector<int> order;
+    run([&]() -> task<> {
+        auto held = co_await door.lock();
+        auto waits = [&]() -> task<> {
+            auto outer = co_await door.lock();
+            auto inner = door.try_lock();
+            CHECK(inner);
+            order.push_back(1);
+            co_await sleep(1h);
+        };
+        auto first = spawn(waits);
+        spawn(pass_through(door, 2, order));
+        co_await yield_now();
+        held.unlock();
+        first.cancel();
+        co_await yield_now();
+        co_await yield_now();
+    });
+    CHECK(order == std::vector{1, 2});
+    CHECK(elapsed() == 0s);
+    CHECK_FALSE(door.locked());
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "recursive_mutex: a woken task may lock it again, at once or behind the others") {
+    recursive_mutex door;
+    std::vector<int> order;
+    auto twice = [&]() -> task<> {
+        {
+            auto guard = co_await door.lock();
+            co_await pass_through(door, 1, order);
+        }
+        co_await pass_through(door, 3, order);
+    };
+    run([&]() -> task<> {
+        auto held = co_await door.lock();
+        auto again = spawn(twice);
+        spawn(pass_through(door, 2, order));
+        co_await yield_now();
+        held.unlock();
+        co_await again;
+    });
+    CHECK(order == std::vector{1, 2, 3});
+}
+
+TEST_CASE("recursive_mutex: released by another task than took it, it stops with the rule") {
+    CHECK(stops_with("a recursive_mutex is released by the task that took it", [] {
+        recursive_mutex door;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto ends = [](guard<recursive_mutex> mine) -> task<> {
+                mine.unlock();
+                co_return;
+            };
+            auto held = co_await door.lock();
+            co_await spawn(ends, std::move(held));
+        });
+    }));
+}
+
+TEST_CASE("recursive_mutex: one that dies under its holder or its waiters stops with the rule") {
+    CHECK(stops_with("a recursive_mutex must outlive those who hold it or wait for it", [] {
+        std::optional<recursive_mutex> door(std::in_place);
+        std::vector<int> order;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto held = co_await door->lock();
+            spawn(pass_through(*door, 1, order));
+            co_await yield_now();
+            door.reset();
+        });
+    }));
+}
+
+}  // namespace
