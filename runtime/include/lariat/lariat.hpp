@@ -15,6 +15,8 @@
 #include <lariat/net/serve.hpp>
 #include <lariat/net/tcp_listener.hpp>
 #include <lariat/net/tcp_stream.hpp>
+#include <lariat/offload/file.hpp>
+#include <lariat/offload/file_system.hpp>
 #include <lariat/offload/files.hpp>
 #include <lariat/offload/signals.hpp>
 #include <lariat/sync/lifo_queue.hpp>
