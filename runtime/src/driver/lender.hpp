@@ -1,9 +1,14 @@
 #pragma once
 
+#include <lariat/driver/op.hpp>
+#include <lariat/driver/options.hpp>
+
 #include "driver/lent_piece.hpp"
 #include "driver/lent_pool.hpp"
 #include "driver/spare_blocks.hpp"
 
+#include <cerrno>
+#include <climits>
 #include <cstdint>
 
 namespace lariat::detail {
@@ -35,6 +40,28 @@ class lender {
         return {from.at, from.name};
     }
 
+    /// What receive() says when the op has to wait for a give_back.
+    static constexpr int starved = INT_MIN + 1;
+
+    /// One step of the multishot receive `o`. `recv(room)` gives the bytes it put there, 0 at the
+    /// end, would_block, or a negated errno; bytes are then lent to `o`. Returns what recv gave;
+    /// without room `starved`, or -ENOMEM where nothing is out that could come back.
+    template <class Receive>
+    [[nodiscard]] int receive(op& o, Receive recv) noexcept {
+        const lent_space into = room();
+        if (into.bytes == 0) {
+            if (leases() == 0) return -ENOMEM;
+            ++starvations_;
+            return starved;
+        }
+        const int got = recv(into);
+        if (got <= 0) return got;
+        const lent_piece piece = lend(into, static_cast<std::uint32_t>(got));
+        o.address = piece.address;
+        o.lent = piece.name;
+        return got;
+    }
+
     /// Returns one lease. True: there may be room where there was none.
     bool give_back(std::uint32_t name) noexcept {
         if (!spare_blocks::names(name)) [[likely]]
@@ -48,11 +75,18 @@ class lender {
     [[nodiscard]] std::uint64_t spares_lent() const noexcept { return spare_.lent(); }
     /// How often a spare block was lent.
     [[nodiscard]] std::uint64_t spares() const noexcept { return spares_; }
+    /// Adds what a driver's stats tell of lent memory.
+    void count_in(driver_stats& all) const noexcept {
+        all.lent += leases();
+        all.spare += spares_lent();
+        all.starved += starvations_ + spares_;
+    }
 
  private:
     lent_pool pool_;
     spare_blocks spare_;
     std::uint64_t spares_ = 0;
+    std::uint64_t starvations_ = 0;
 };
 
 }  // namespace lariat::detail

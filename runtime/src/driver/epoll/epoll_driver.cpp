@@ -218,9 +218,7 @@ void epoll_driver::give_back(std::uint32_t lent) noexcept {
 driver_stats epoll_driver::stats() const noexcept {
     driver_stats all = stats_;
     all.backend = backend::epoll;
-    all.lent = lender_.leases();
-    all.spare = lender_.spares_lent();
-    all.starved += lender_.spares();
+    lender_.count_in(all);
     return all;
 }
 

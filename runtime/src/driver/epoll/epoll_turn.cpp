@@ -238,18 +238,16 @@ void epoll_driver::run_pollers(descriptor& d) noexcept {
 
 // False: the descriptor's turn is over.
 bool epoll_driver::receive(descriptor& d, op& o, std::uint32_t& budget) noexcept {
-    const lent_space room = lender_.room();
-    if (room.bytes == 0) {
-        if (lender_.leases() == 0) {  // not one buffer could be made, and none will come back
-            finish(d.readers, o, -ENOMEM);
-            return true;
-        }
-        ++stats_.starved;
+    const int result = lender_.receive(o, [&](const lent_space& into) noexcept {
+        const int got = attempt_recv(d.fd, into.at, into.bytes, o.argument);
+        note_read(d, into.bytes, got);
+        return got;
+    });
+    if (result == lender::starved) {
         d.unlink();  // a completion before this one may have made it ready again
         starved_.push_back(d);
         return false;
     }
-    const int result = attempt_recv(d.fd, room.at, room.bytes, o.argument);
     if (result == would_block) {
         d.readable = false;
         return false;
@@ -259,12 +257,8 @@ bool epoll_driver::receive(descriptor& d, op& o, std::uint32_t& budget) noexcept
         return true;
     }
     const auto bytes = static_cast<std::uint32_t>(result);
-    const lent_piece piece = lender_.lend(room, bytes);
-    note_read(d, room.bytes, result);
     budget -= std::min(budget, bytes);
     lendable_ -= std::min(lendable_, bytes);
-    o.address = piece.address;
-    o.lent = piece.name;
     hand_over(o, result);
     return budget > 0;
 }

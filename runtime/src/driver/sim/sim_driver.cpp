@@ -167,9 +167,7 @@ void sim_driver::give_back(std::uint32_t lent) noexcept {
 driver_stats sim_driver::stats() const noexcept {
     driver_stats all = stats_;
     all.backend = backend::sim;
-    all.lent = lender_.leases();
-    all.spare = lender_.spares_lent();
-    all.starved += lender_.spares();
+    lender_.count_in(all);
     return all;
 }
 
@@ -267,24 +265,15 @@ void sim_driver::try_line(int fd, place where) {
 int sim_driver::try_multishot(op& o) {
     const bool cancelled = (o.state & cancel_asked) != 0;
     const int fd = o.fd;
-    lent_space room;
-    if (o.code == op_code::recv) {
-        room = lender_.room();
-        if (room.bytes == 0 && !cancelled) {
-            ++stats_.starved;
-            starved_.push_back(fd);
-        }
-        if (room.bytes == 0) return would_block;
+    const auto recv = [&](const lent_space& into) {
+        return network_.recv(fd, into.at, into.bytes, static_cast<int>(o.argument));
+    };
+    const int result = o.code == op_code::accept ? network_.accept(fd) : lender_.receive(o, recv);
+    if (result == lender::starved) {
+        if (!cancelled) starved_.push_back(fd);
+        return would_block;
     }
-    const int result = o.code == op_code::accept
-                           ? network_.accept(fd)
-                           : network_.recv(fd, room.at, room.bytes, static_cast<int>(o.argument));
     if (result < 0 || (result == 0 && o.code == op_code::recv)) return result;
-    if (o.code == op_code::recv) {
-        const lent_piece piece = lender_.lend(room, static_cast<std::uint32_t>(result));
-        o.address = piece.address;
-        o.lent = piece.name;
-    }
     touch(fd);
     complete_more(o, result);
     return would_block;
