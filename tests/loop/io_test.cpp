@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -66,12 +67,20 @@ void run_counted(Body body) {
     CHECK(own.stats().driver.lent == 0);
 }
 
+/// Lets the loop look at the kernel so often, and every wait that was begun be one by then.
+task<> turns(int count) {
+    for (int i = 0; i < count; ++i) {
+        const std::uint64_t turn = loop::current().stats().turns;
+        while (loop::current().stats().turns == turn) co_await yield_now();
+    }
+}
+
 TEST_CASE_FIXTURE(leak_check, "io: wait_readable waits until there is something to read") {
     const pair sockets;
     bool sent = false;
     run_counted([&]() -> task<> {
         auto sends = [&]() -> task<> {
-            co_await sleep(1ms);
+            co_await turns(2);
             sent = true;
             sockets.send_byte();
         };
@@ -101,7 +110,7 @@ TEST_CASE_FIXTURE(leak_check, "io: wait_writable waits until there is room") {
         co_await wait_writable(sockets.near.get());
         sockets.fill();
         auto drains = [&]() -> task<> {
-            co_await sleep(1ms);
+            co_await turns(2);
             drained = true;
             sockets.drain_far();
         };
@@ -122,7 +131,7 @@ TEST_CASE_FIXTURE(leak_check,
             ++readers;
         };
         auto acts = [&]() -> task<> {
-            co_await sleep(1ms);
+            co_await turns(2);
             sockets.send_byte();
             sockets.drain_far();
         };
@@ -213,7 +222,11 @@ TEST_CASE_FIXTURE(leak_check, "io: a thousand waits begun and cut leave nothing 
         std::vector<task<>> waits;
         for (int i = 0; i < 1000; ++i)
             waits.push_back(detail::to_task(wait_readable(sockets.near.get())));
-        CHECK_THROWS_AS(co_await timeout(1ms, gather(std::move(waits))), timeout_error);
+        auto all = spawn(detail::to_task(gather(std::move(waits))));
+        co_await turns(2);
+        all.cancel();
+        const auto ended = co_await settled(std::move(all));
+        CHECK(ended.is_cancelled());
     });
 }
 
