@@ -13,6 +13,7 @@ void await_benches(suite& all);
 void spawn_benches(suite& all);
 void timer_benches(suite& all);
 void thread_benches(suite& all);
+void sync_benches(suite& all);
 void queue_benches(suite& all);
 
 }  // namespace bench

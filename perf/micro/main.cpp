@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
         bench::spawn_benches(all);
         bench::timer_benches(all);
         bench::thread_benches(all);
+        bench::sync_benches(all);
         bench::queue_benches(all);
         if (!chosen.json.empty()) save_json(all, chosen.json);
     } catch (const std::exception& failure) {
