@@ -1,0 +1,749 @@
+#include <lariat/offload/thread_pool.hpp>
+
+#include "death.hpp"
+#include "forked.hpp"
+#include "leak_check.hpp"
+
+#include <lariat/base/error.hpp>
+#include <lariat/loop/loop.hpp>
+#include <lariat/task/error_group.hpp>
+#include <lariat/task/gather.hpp>
+#include <lariat/task/settled.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <latch>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <ranges>
+#include <semaphore>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace lariat;
+using namespace std::chrono_literals;
+using lariat::test::ending;
+using lariat::test::forked_children_have_threads;
+using lariat::test::leak_check;
+using lariat::test::stops_with;
+
+int add(int left, int right) { return left + right; }
+
+thread_pool_options of(std::size_t threads, std::size_t queued = 0) {
+    thread_pool_options options;
+    options.most_threads = threads;
+    options.most_queued = queued;
+    options.idle_after = 1h;
+    return options;
+}
+
+/// The shared pool of this whole test program.
+const bool configured_before_main = [] {
+    thread_pool::configure_shared(of(7));
+    return true;
+}();
+
+/// Others hold the pool's state for moments only: asks until it says so.
+template <class Holds>
+void until(const thread_pool& pool, Holds holds) {
+    while (!holds(pool.stats())) std::this_thread::yield();
+}
+
+bool adds_up(const thread_pool_stats& now) {
+    return now.submitted == now.ended + now.taken_back + now.running + now.queued + now.waiting;
+}
+
+/// Keeps every thread of a pool busy until it is opened.
+class barricade {
+ public:
+    barricade(thread_pool& pool, std::ptrdiff_t threads) : begun_(threads), threads_(threads) {
+        for (std::ptrdiff_t i = 0; i < threads; ++i) {
+            auto work = pool.try_submit([this] {
+                begun_.count_down();
+                gate_.acquire();
+            });
+            held_.push_back(std::move(*work));
+        }
+        begun_.wait();
+    }
+    void open() { gate_.release(threads_); }
+
+ private:
+    std::latch begun_;
+    std::ptrdiff_t threads_;
+    std::counting_semaphore<> gate_{0};
+    std::vector<pool_future<>> held_;
+};
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: run brings the result back, and the exception") {
+    thread_pool pool(2);
+    run([&]() -> task<> {
+        const int sum = co_await pool.run(add, 2, 3);
+        CHECK(sum == 5);
+        auto owned = std::make_unique<int>(7);
+        auto unpack = [](std::unique_ptr<int> given) { return *given; };
+        const int got = co_await pool.run(unpack, std::move(owned));
+        CHECK(got == 7);
+        int target = 0;
+        auto set = [](int& where) { where = 9; };
+        co_await pool.run(set, std::ref(target));
+        CHECK(target == 9);
+        auto fails = [](const std::string& why) -> int { throw std::out_of_range(why); };
+        CHECK_THROWS_WITH_AS(co_await pool.run(fails, "beyond"), "beyond", std::out_of_range);
+        auto throws_int = [] { throw 5; };
+        CHECK_THROWS_AS(co_await pool.run(throws_int), int);
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a handle is awaited on a loop") {
+    thread_pool pool(1);
+    run([&]() -> task<> {
+        auto sum = co_await pool.submit(add, 2, 3);
+        const int got = co_await sum;
+        CHECK(got == 5);
+        CHECK_FALSE(static_cast<bool>(sum));
+        auto fails = co_await pool.submit([]() -> int { throw std::runtime_error("broken"); });
+        CHECK_THROWS_WITH_AS(co_await fails, "broken", std::runtime_error);
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a handle blocks a plain thread, for so long at most") {
+    thread_pool pool(1);
+    auto sum = pool.submit_blocking(add, 2, 3);
+    CHECK(sum.get_blocking() == 5);
+    barricade busy(pool, 1);
+    auto late = pool.submit_blocking(add, 4, 5);
+    CHECK_THROWS_AS((void)late.get_blocking(1ms), timeout_error);
+    CHECK_FALSE(late.ready());
+    busy.open();
+    CHECK(late.get_blocking() == 9);
+    auto fails = pool.submit_blocking([] { throw std::runtime_error("broken"); });
+    CHECK_THROWS_WITH_AS(fails.get_blocking(), "broken", std::runtime_error);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a handle may go from a thread to a loop and back") {
+    thread_pool pool(1);
+    pool_future<int> sum = pool.submit_blocking(add, 2, 3);
+    run([&]() -> task<> {
+        const int got = co_await std::move(sum);
+        CHECK(got == 5);
+        sum = co_await pool.submit(add, 4, 5);
+    }());
+    CHECK(sum.get_blocking() == 9);
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "thread_pool: a wait that is cut leaves the work, and can be repeated") {
+    thread_pool pool(1);
+    barricade busy(pool, 1);
+    run([&]() -> task<> {
+        auto sum = co_await pool.submit(add, 2, 3);
+        CHECK_THROWS_AS(co_await timeout(1ms, sum), timeout_error);
+        CHECK(static_cast<bool>(sum));
+        busy.open();
+        const int got = co_await sum;
+        CHECK(got == 5);
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: queued work that is cancelled never runs") {
+    thread_pool pool(1);
+    barricade busy(pool, 1);
+    bool ran = false;
+    auto work = pool.submit_blocking([&] { ran = true; });
+    CHECK(work.cancel());
+    CHECK_FALSE(work.cancel());
+    CHECK(work.ready());
+    busy.open();
+    CHECK_THROWS_AS(work.get_blocking(), task_cancelled);
+    CHECK_FALSE(ran);
+    CHECK(pool.stats().taken_back == 1);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: cancelling the handle wakes who waits for it") {
+    thread_pool pool(1);
+    barricade busy(pool, 1);
+    run([&]() -> task<> {
+        auto work = co_await pool.submit([] {});
+        auto waits = spawn([](pool_future<>& of) -> task<> { co_await of; }, std::ref(work));
+        co_await yield_now();
+        CHECK(work.cancel());
+        CHECK_THROWS_AS(co_await waits, task_cancelled);
+        busy.open();
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "thread_pool: work that runs is not stopped by cancelling its handle") {
+    thread_pool pool(1);
+    std::binary_semaphore begun(0);
+    std::binary_semaphore gate(0);
+    auto work = pool.submit_blocking([&] {
+        begun.release();
+        gate.acquire();
+        return 3;
+    });
+    begun.acquire();
+    CHECK_FALSE(work.cancel());
+    gate.release();
+    CHECK(work.get_blocking() == 3);
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "thread_pool: threads and queue full, try_submit says so and submit waits") {
+    thread_pool pool(of(2, 3));
+    barricade busy(pool, 2);
+    std::vector<pool_future<>> queued;
+    for (int i = 0; i < 3; ++i) queued.push_back(pool.try_submit([] {}).value());
+    CHECK_FALSE(pool.try_submit([] {}).has_value());
+    CHECK(pool.stats().queued == 3);
+    run([&]() -> task<> {
+        CHECK_THROWS_AS((void)co_await timeout(1ms, pool.submit([] {})), timeout_error);
+        CHECK(pool.stats().waiting == 0);
+        auto submits = [&]() -> task<int> {
+            auto work = co_await pool.submit(add, 1, 2);
+            CHECK(pool.stats().waiting == 0);
+            const int got = co_await work;
+            co_return got;
+        };
+        auto waits = spawn(submits);
+        co_await yield_now();
+        CHECK(pool.stats().waiting == 1);
+        CHECK(adds_up(pool.stats()));
+        busy.open();
+        const int got = co_await waits;
+        CHECK(got == 3);
+    }());
+    for (auto& each : queued) each.get_blocking();
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: those who wait for room come in in their order") {
+    thread_pool pool(of(1, 1));
+    barricade busy(pool, 1);
+    std::vector<int> order;  // one thread writes it
+    run([&]() -> task<> {
+        auto one = [&](int mark) -> task<> {
+            auto note = [&order](int what) { order.push_back(what); };
+            auto work = co_await pool.submit(note, mark);
+            co_await work;
+        };
+        std::vector<join_handle<>> all;
+        for (int i = 0; i < 10; ++i) {
+            all.push_back(spawn(one, i));
+            co_await yield_now();
+        }
+        CHECK(pool.stats().waiting == 9);
+        all[4].cancel();
+        co_await yield_now();
+        co_await yield_now();
+        CHECK(pool.stats().waiting == 8);
+        busy.open();
+        for (auto& each : all) (void)co_await settled(std::move(each));
+    }());
+    CHECK(order == std::vector{0, 1, 2, 3, 5, 6, 7, 8, 9});
+    CHECK(adds_up(pool.stats()));
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a plain thread waits for room, and comes in") {
+    thread_pool pool(of(1, 1));
+    barricade busy(pool, 1);
+    auto queued = pool.try_submit(add, 1, 1).value();
+    int got = 0;
+    std::thread waits([&] { got = pool.submit_blocking(add, 2, 2).get_blocking(); });
+    until(pool, [](const auto& now) { return now.waiting == 1; });
+    busy.open();
+    waits.join();
+    CHECK(got == 4);
+    CHECK(queued.get_blocking() == 2);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: taking queued work back lets the next one in") {
+    thread_pool pool(of(1, 1));
+    barricade busy(pool, 1);
+    auto queued = pool.try_submit([] {}).value();
+    run([&]() -> task<> {
+        auto submits = spawn(
+            [](thread_pool& to) -> task<pool_future<int>> {
+                auto work = co_await to.submit(add, 1, 2);
+                co_return work;
+            },
+            std::ref(pool));
+        co_await yield_now();
+        CHECK(pool.stats().waiting == 1);
+        CHECK(queued.cancel());
+        auto work = co_await submits;
+        CHECK(pool.stats().queued == 1);
+        busy.open();
+        const int got = co_await work;
+        CHECK(got == 3);
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: an idle thread's place counts as room") {
+    thread_pool pool(of(3, 1));
+    for (int round = 0; round < 100; ++round) {
+        std::vector<pool_future<>> all;
+        std::counting_semaphore<> gate(0);
+        for (int i = 0; i < 4; ++i) {
+            auto work = pool.try_submit([&] { gate.acquire(); });
+            REQUIRE(work.has_value());
+            all.push_back(std::move(*work));
+        }
+        CHECK_FALSE(pool.try_submit([] {}).has_value());
+        gate.release(4);
+        for (auto& each : all) each.get_blocking();
+        until(pool, [](const auto& now) { return now.running == 0; });
+    }
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: map gives the results in the order of the items") {
+    thread_pool pool(3);
+    std::vector<int> numbers;
+    for (int i = 0; i < 1000; ++i) numbers.push_back(i);
+    auto text = [](int number) { return std::to_string(number); };
+    const auto check = [](const std::vector<std::string>& got) {
+        REQUIRE(got.size() == 1000);
+        bool right = true;
+        for (int i = 0; i < 1000; ++i)
+            right = right && got[static_cast<std::size_t>(i)] == std::to_string(i);
+        CHECK(right);
+    };
+    run([&]() -> task<> {
+        check(co_await pool.map(numbers, text));
+        check(co_await pool.map(std::list<int>(numbers.begin(), numbers.end()), text));
+        check(co_await pool.map(std::views::iota(0, 1000), text, 2));
+        const auto none = co_await pool.map(std::vector<int>(), text);
+        CHECK(none.empty());
+        co_await pool.map(numbers, [&](int& number) { number = -number; });
+    }());
+    CHECK(numbers[999] == -999);
+    check(pool.map_blocking(std::views::iota(0, 1000), text));
+    CHECK(adds_up(pool.stats()));
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: map has no more items under way than it was told") {
+    thread_pool pool(4);
+    std::atomic<int> now = 0;
+    std::atomic<int> most = 0;
+    pool.map_blocking(
+        std::views::iota(0, 500),
+        [&](int) {
+            const int with_me = now.fetch_add(1) + 1;
+            int seen = most.load();
+            while (seen < with_me && !most.compare_exchange_weak(seen, with_me)) {
+            }
+            now.fetch_sub(1);
+        },
+        2);
+    CHECK(most.load() <= 2);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a map lets others in between its items") {
+    thread_pool pool(1);
+    std::binary_semaphore begun(0);
+    std::binary_semaphore gate(0);
+    std::atomic<int> items = 0;
+    int items_before = -1;
+    run([&]() -> task<> {
+        auto mapping = [&]() -> task<> {
+            auto item = [&](int index) {
+                if (index == 0) {
+                    begun.release();
+                    gate.acquire();
+                }
+                ++items;
+            };
+            co_await pool.map(std::views::iota(0, 100), item);
+        };
+        auto handle = spawn(mapping);
+        co_await yield_now();
+        begun.acquire();
+        auto between = co_await pool.submit([&] { items_before = items.load(); });
+        gate.release();
+        co_await between;
+        co_await handle;
+    }());
+    CHECK(items_before == 1);
+    CHECK(items.load() == 100);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: the first failure of a map ends it, and all are told") {
+    thread_pool pool(2);
+    std::atomic<int> begun = 0;
+    std::latch both(2);
+    auto item = [&](int index) {
+        ++begun;
+        if (index < 2) {
+            both.arrive_and_wait();
+            throw std::runtime_error("item " + std::to_string(index));
+        }
+    };
+    run([&]() -> task<> {
+        CHECK_THROWS_AS(co_await pool.map(std::views::iota(0, 100), item), error_group);
+    }());
+    CHECK(begun.load() == 2);
+    auto one_fails = [](int index) {
+        if (index == 50) throw std::out_of_range("item 50");
+    };
+    CHECK_THROWS_WITH_AS(pool.map_blocking(std::views::iota(0, 100), one_fails), "item 50",
+                         std::out_of_range);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a cancelled map awaits the items that run, no more") {
+    thread_pool pool(2);
+    std::latch both(2);
+    std::counting_semaphore<> gate(0);
+    std::atomic<int> begun = 0;
+    std::atomic<int> ended = 0;
+    run([&]() -> task<> {
+        auto mapping = [&]() -> task<> {
+            auto item = [&](int) {
+                ++begun;
+                both.count_down();
+                gate.acquire();
+                ++ended;
+            };
+            co_await pool.map(std::views::iota(0, 100), item);
+        };
+        auto handle = spawn(mapping);
+        co_await yield_now();
+        both.wait();
+        handle.cancel();
+        co_await sleep(1ms);
+        CHECK_FALSE(handle.done());
+        gate.release(2);
+        CHECK_THROWS_AS(co_await handle, task_cancelled);
+        CHECK(ended.load() == 2);
+    }());
+    CHECK(begun.load() == 2);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a map that waits in the queue is cancelled at once") {
+    thread_pool pool(1);
+    barricade busy(pool, 1);
+    run([&]() -> task<> {
+        CHECK_THROWS_AS(
+            co_await timeout(1ms, pool.map(std::views::iota(0, 10), [](int) { return 1; })),
+            timeout_error);
+    }());
+    CHECK(pool.stats().queued == 0);
+    busy.open();
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a done-callback runs on the loop that asked for it") {
+    thread_pool pool(1);
+    int got = 0;
+    std::string why;
+    bool never = true;
+    const auto here = std::this_thread::get_id();
+    run([&]() -> task<> {
+        promise<> both;
+        auto called = [&](pool_future<int> done) {
+            CHECK(std::this_thread::get_id() == here);
+            CHECK(done.ready());
+            got = done.get_blocking();
+        };
+        auto told = [&](pool_future<int> done) {
+            try {
+                (void)done.get_blocking();
+            } catch (const std::runtime_error& error) {
+                why = error.what();
+            }
+            both.set_value();
+        };
+        auto sum = co_await pool.submit(add, 2, 3);
+        std::move(sum).add_done_callback(called);
+        auto fails = co_await pool.submit([]() -> int { throw std::runtime_error("broken"); });
+        std::move(fails).add_done_callback(told);
+        future<> over = both.get_future();
+        co_await over;
+    }());
+    CHECK(got == 5);
+    CHECK(why == "broken");
+    barricade busy(pool, 1);
+    run([&]() -> task<> {
+        auto late = co_await pool.submit([] {});
+        std::move(late).add_done_callback([&](pool_future<>) { never = false; });
+    }());
+    busy.open();
+    CHECK(never);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a failure that nobody asks for is reported") {
+    thread_pool pool(1);
+    std::vector<std::string> reports;
+    run_options options;
+    options.report = [&](const failure_report& report) {
+        reports.push_back(describe(report.error));
+    };
+    run(options, [&]() -> task<> {
+        (void)co_await pool.submit([] { throw std::runtime_error("unheard"); });
+        while (reports.empty()) co_await sleep(1us);
+    }());
+    CHECK(reports == std::vector<std::string>{"unheard"});
+}
+
+TEST_CASE("thread_pool: a failure without a loop to report it to is printed" *
+          doctest::skip(!forked_children_have_threads)) {
+    const ending how = test::run_in_child([] {
+        thread_pool pool(1);
+        (void)pool.submit_blocking([] { throw std::runtime_error("unheard"); });
+    });
+    CHECK(how.exit_code == 0);
+    CHECK(how.text.find("nobody was there to be told: unheard") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a shutdown finishes what was submitted") {
+    thread_pool pool(of(1, 1));
+    int ran = 0;  // one thread writes it
+    run([&]() -> task<> {
+        barricade busy(pool, 1);
+        auto one = [&]() -> task<> { co_await pool.run([&] { ++ran; }); };
+        std::vector<join_handle<>> all;
+        for (int i = 0; i < 5; ++i) all.push_back(spawn(one));
+        auto ends = spawn([](thread_pool& which) { return which.shutdown(); }, std::ref(pool));
+        co_await sleep(1us);
+        CHECK(pool.stats().waiting == 4);
+        CHECK_THROWS_AS(co_await pool.run([] {}), closed_error);
+        CHECK_THROWS_AS((void)pool.try_submit([] {}), closed_error);
+        CHECK_FALSE(ends.done());
+        busy.open();
+        co_await ends;
+        CHECK(ran == 5);
+        CHECK(pool.stats().threads == 0);
+        for (auto& each : all) co_await each;
+        co_await pool.shutdown();
+    }());
+    CHECK(adds_up(pool.stats()));
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a shutdown may cancel what has not begun") {
+    thread_pool pool(of(1, 2));
+    bool ran = false;
+    run([&]() -> task<> {
+        barricade busy(pool, 1);
+        auto queued = co_await pool.submit([&] { ran = true; });
+        auto runs = spawn([&]() -> task<> { co_await pool.run([&] { ran = true; }); });
+        auto maps = spawn([&]() -> task<> {
+            co_await pool.map(std::views::iota(0, 3), [&](int) { ran = true; });
+        });
+        auto submits = spawn([&]() -> task<> {
+            auto work = co_await pool.submit([&] { ran = true; });
+            co_await work;
+        });
+        co_await sleep(1us);
+        CHECK(pool.stats().waiting == 2);
+        auto ends = spawn(pool.shutdown(pool_shutdown::cancel_queued));
+        CHECK_THROWS_AS(co_await queued, closed_error);
+        CHECK_THROWS_AS(co_await runs, closed_error);
+        CHECK_THROWS_AS(co_await maps, closed_error);
+        CHECK_THROWS_AS(co_await submits, closed_error);
+        CHECK_FALSE(ends.done());
+        busy.open();
+        co_await ends;
+    }());
+    CHECK_FALSE(ran);
+    CHECK(adds_up(pool.stats()));
+    CHECK(pool.stats().taken_back == 4);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: what one shutdown was to finish another may cancel") {
+    thread_pool pool(1);
+    bool ran = false;
+    barricade busy(pool, 1);
+    auto queued = pool.submit_blocking([&] { ran = true; });
+    std::thread finishes([&] { pool.shutdown_blocking(); });
+    while (true) {
+        try {
+            if (auto refused = pool.try_submit([] {})) (void)refused->cancel();
+        } catch (const closed_error&) {
+            break;
+        }
+    }
+    std::thread cancels([&] { pool.shutdown_blocking(pool_shutdown::cancel_queued); });
+    CHECK_THROWS_AS(queued.get_blocking(), closed_error);
+    busy.open();
+    finishes.join();
+    cancels.join();
+    CHECK_FALSE(ran);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a wait for its end can be cut; it stays shut down") {
+    thread_pool pool(1);
+    barricade busy(pool, 1);
+    run([&]() -> task<> {
+        CHECK_THROWS_AS(co_await timeout(1ms, pool.shutdown()), timeout_error);
+        CHECK_THROWS_AS(co_await pool.run([] {}), closed_error);
+        busy.open();
+        co_await pool.shutdown();
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "thread_pool: its end finishes what was submitted; handles outlive it") {
+    std::vector<pool_future<int>> results;
+    {
+        thread_pool pool(2);
+        for (int i = 0; i < 50; ++i) results.push_back(pool.submit_blocking(add, i, 1));
+    }
+    for (int i = 0; i < 50; ++i) {
+        CHECK(results[static_cast<std::size_t>(i)].ready());
+        CHECK_FALSE(results[static_cast<std::size_t>(i)].cancel());
+        CHECK(results[static_cast<std::size_t>(i)].get_blocking() == i + 1);
+    }
+    run([&]() -> task<> {
+        auto local = std::make_unique<thread_pool>(1);
+        auto last = co_await local->submit(add, 1, 2);
+        local.reset();
+        const int got = co_await last;
+        CHECK(got == 3);
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: several loops and threads use one at once") {
+    thread_pool pool(of(2, 8));
+    std::atomic<int> sum = 0;
+    auto on_a_loop = [&] {
+        run([&]() -> task<> {
+            std::vector<task<>> all;
+            auto one = [&]() -> task<> {
+                co_await pool.run([&] { ++sum; });
+                auto work = co_await pool.submit([&] { ++sum; });
+                co_await work;
+            };
+            for (int i = 0; i < 100; ++i) all.push_back(one());
+            co_await gather(std::move(all));
+        }());
+    };
+    auto plainly = [&] {
+        for (int i = 0; i < 100; ++i) pool.submit_blocking([&] { ++sum; }).get_blocking();
+        pool.map_blocking(std::views::iota(0, 100), [&](int) { ++sum; });
+    };
+    std::vector<std::thread> others;
+    others.emplace_back(on_a_loop);
+    others.emplace_back(plainly);
+    others.emplace_back(plainly);
+    on_a_loop();
+    for (auto& each : others) each.join();
+    CHECK(sum.load() == 2 * 200 + 2 * 200);
+    until(pool, [](const auto& now) { return now.running == 0; });
+    CHECK(adds_up(pool.stats()));
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: its threads bear its name and a number") {
+    auto name_here = [] {
+        std::array<char, 16> name{};
+        ::pthread_getname_np(::pthread_self(), name.data(), name.size());
+        return std::string(name.data());
+    };
+    thread_pool_options options = of(2);
+    options.name = "disk";
+    thread_pool pool(options);
+    std::latch both(2);
+    auto meet_and_tell = [&] {
+        both.arrive_and_wait();
+        return name_here();
+    };
+    auto first = pool.submit_blocking(meet_and_tell);
+    auto second = pool.submit_blocking(meet_and_tell);
+    std::vector<std::string> names{first.get_blocking(), second.get_blocking()};
+    std::sort(names.begin(), names.end());
+    CHECK(names == std::vector<std::string>{"disk-1", "disk-2"});
+    options.name = "a name too long for the system";
+    thread_pool long_one(options);
+    CHECK(long_one.submit_blocking(name_here).get_blocking() == "a name too lo-1");
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: the thread that worked last is called first") {
+    thread_pool pool(of(4));
+    barricade busy(pool, 4);
+    busy.open();
+    until(pool, [](const auto& now) { return now.idle == 4; });
+    auto who = [] { return std::this_thread::get_id(); };
+    const auto first = pool.submit_blocking(who).get_blocking();
+    bool same = true;
+    for (int i = 0; i < 50; ++i) {
+        until(pool, [](const auto& now) { return now.idle == 4; });
+        same = same && pool.submit_blocking(who).get_blocking() == first;
+    }
+    CHECK(same);
+}
+
+TEST_CASE("thread_pool: misuse that would wait for ever is stopped with the rule" *
+          doctest::skip(!forked_children_have_threads)) {
+    CHECK(stops_with("it would wait for itself", [] {
+        thread_pool pool(1);
+        pool.submit_blocking([&] { pool.shutdown_blocking(); }).get_blocking();
+    }));
+    CHECK(stops_with("is not waited for by blocking a loop", [] {
+        run([]() -> task<> {
+            thread_pool pool(1);
+            std::binary_semaphore gate(0);
+            auto work = co_await pool.submit([&] { gate.acquire(); });
+            work.get_blocking();
+        }());
+    }));
+    CHECK(stops_with("a loop's thread is not blocked for a pool", [] {
+        run([]() -> task<> {
+            thread_pool pool(1);
+            (void)pool.submit_blocking([] {});
+            co_return;
+        }());
+    }));
+    CHECK(stops_with("it is not shut down", [] { thread_pool::shared().shutdown_blocking(); }));
+}
+
+TEST_CASE("thread_pool: the shared one is configured before it is first used, not later") {
+    CHECK(configured_before_main);
+    CHECK(thread_pool::shared().engine().most_threads() == 7);
+    CHECK_THROWS_AS(thread_pool::configure_shared(of(3)), std::logic_error);
+    CHECK(thread_pool::shared().engine().most_threads() == 7);
+}
+
+TEST_CASE("thread_pool: where no thread can be made it says so, and works once one can be" *
+          doctest::skip(!forked_children_have_threads)) {
+    const ending how = test::run_in_child([] {
+        // Without the right to exceed it: for root the limit does not hold.
+        if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(7);
+        rlimit none{0, 0};
+        rlimit before{};
+        ::getrlimit(RLIMIT_NPROC, &before);
+        none.rlim_max = before.rlim_max;
+        ::setrlimit(RLIMIT_NPROC, &none);
+        thread_pool pool(2);
+        try {
+            (void)pool.submit_blocking([] {});
+            ::_exit(1);
+        } catch (const std::system_error& error) {
+            if (error.code() != std::errc::resource_unavailable_try_again) ::_exit(2);
+            if (std::string(error.what()).find("starting a thread") == std::string::npos)
+                ::_exit(3);
+        }
+        if (pool.stats().submitted != 0 || pool.stats().queued != 0) ::_exit(4);
+        ::setrlimit(RLIMIT_NPROC, &before);
+        if (pool.submit_blocking(add, 1, 2).get_blocking() != 3) ::_exit(5);
+        ::_exit(0);
+    });
+    CHECK_MESSAGE(how.exit_code == 0, how.text);
+}
+
+}  // namespace
