@@ -36,6 +36,8 @@
 #include <lariat/sync/rw_mutex.hpp>
 #include <lariat/sync/select.hpp>
 #include <lariat/sync/semaphore.hpp>
+#include <lariat/sync/broadcast.hpp>
+#include <lariat/sync/watch.hpp>
 #include <lariat/task/as_completed.hpp>
 #include <lariat/task/async_generator.hpp>
 #include <lariat/task/cancel_scope.hpp>
