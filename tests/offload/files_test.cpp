@@ -1,48 +1,36 @@
 #include <lariat/offload/files.hpp>
 
-#include "leak_check.hpp"
+#include "file_support.hpp"
+#include "scratch.hpp"
 
+#include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/task/gather.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
 
 #include <doctest/doctest.h>
 
 #include <array>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <system_error>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace {
 
 using namespace lariat;
-using lariat::test::leak_check;
+using file_test::size_limit;
+using lariat::test::scratch;
 
-/// A folder of the test's own.
-class scratch : leak_check {
- public:
-    scratch() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "lariat-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        folder_ = pattern;
-    }
-    ~scratch() { std::filesystem::remove_all(folder_); }
-
- protected:
-    [[nodiscard]] std::string path(const char* name) const { return (folder_ / name).string(); }
-    [[nodiscard]] unsigned mode_of(const char* name) const {
-        struct stat about{};
-        REQUIRE(::stat(path(name).c_str(), &about) == 0);
-        return about.st_mode & 07777U;
-    }
-
- private:
-    std::filesystem::path folder_;
-};
+unsigned mode_of(const std::string& path) {
+    struct stat about{};
+    REQUIRE(::stat(path.c_str(), &about) == 0);
+    return about.st_mode & 07777U;
+}
 
 /// The code and the words of what `work` fails with.
 template <class T>
@@ -112,8 +100,8 @@ TEST_CASE_FIXTURE(scratch, "files: a new file has the asked permissions less the
         co_await write_file(path("private"), "x", options);
     }());
     ::umask(before);
-    CHECK(mode_of("usual") == 0640);
-    CHECK(mode_of("private") == 0600);
+    CHECK(mode_of(path("usual")) == 0640);
+    CHECK(mode_of(path("private")) == 0600);
 }
 
 TEST_CASE_FIXTURE(scratch, "files: append adds, create_new refuses what is there") {
@@ -188,6 +176,182 @@ TEST_CASE_FIXTURE(scratch, "files: many at once") {
         const std::vector<std::string> back = co_await gather(std::move(reads));
         for (int i = 0; i < 50; ++i) CHECK(back[static_cast<std::size_t>(i)] == std::to_string(i));
     }());
+}
+
+write_options atomically() {
+    write_options options;
+    options.atomic = true;
+    return options;
+}
+
+TEST_CASE_FIXTURE(scratch, "files: an atomic write makes or replaces, and leaves nothing beside") {
+    const std::string name = path("file");
+    write_options options = atomically();
+    options.permissions = 0640;
+    run(write_file(name, "first", options));
+    CHECK(run(read_file(name)) == "first");
+    CHECK((mode_of(name) & ~0640U) == 0);
+    options.sync = true;
+    run(write_file(name, "", options));
+    CHECK(run(read_file(name)).empty());
+    run(write_file(name, std::string(300'000, 'x'), options));
+    CHECK(run(read_file(name)).size() == 300'000);
+    CHECK(names() == std::vector<std::string>{"file"});
+}
+
+TEST_CASE_FIXTURE(scratch,
+                  "files: an atomic write keeps permissions, and leaves the old to readers") {
+    const std::string name = path("file");
+    run(write_file(name, "old"));
+    REQUIRE(::chmod(name.c_str(), 04751) == 0);
+    const unique_fd reader(::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+    run(write_file(name, "new", atomically()));
+    CHECK(mode_of(name) == 04751);
+    std::array<char, 8> room{};
+    REQUIRE(::read(reader.get(), room.data(), room.size()) == 3);
+    CHECK(std::string(room.data()) == "old");
+    CHECK(run(read_file(name)) == "new");
+}
+
+TEST_CASE_FIXTURE(scratch, "files: an atomic write that fails leaves everything as it was") {
+    const std::string name = path("file");
+    run(write_file(name, "old"));
+    {
+        const size_limit least(1000);
+        const std::system_error error =
+            failure_of(write_file(name, std::string(3000, 'x'), atomically()));
+        CHECK(error.code() == std::errc::file_too_large);
+        CHECK(std::string(error.what()) == "cannot write to \"" + name + "\": File too large");
+    }
+    CHECK(run(read_file(name)) == "old");
+    CHECK(names() == std::vector<std::string>{"file"});
+    const std::system_error nowhere = failure_of(write_file(path("no/file"), "x", atomically()));
+    CHECK(nowhere.code() == std::errc::no_such_file_or_directory);
+    CHECK(std::string(nowhere.what()) ==
+          "cannot make a file beside \"" + path("no/file") + "\": No such file or directory");
+}
+
+TEST_CASE_FIXTURE(scratch,
+                  "files: an atomic create_new refuses what is there, and replaces nothing") {
+    const std::string name = path("file");
+    write_options options = atomically();
+    options.create_new = true;
+    run(write_file(name, "mine", options));
+    const std::system_error error = failure_of(write_file(name, "yours", options));
+    CHECK(error.code() == std::errc::file_exists);
+    CHECK(run(read_file(name)) == "mine");
+    CHECK(names() == std::vector<std::string>{"file"});
+}
+
+TEST_CASE_FIXTURE(scratch,
+                  "files: an atomic write follows links, also those that lead nowhere yet") {
+    run(write_file(path("target"), "old"));
+    REQUIRE(::symlink("target", path("one").c_str()) == 0);
+    REQUIRE(::symlink(path("one").c_str(), path("two").c_str()) == 0);
+    REQUIRE(::symlink("made", path("three").c_str()) == 0);
+    REQUIRE(::symlink("round", path("round").c_str()) == 0);
+    run(write_file(path("two"), "new", atomically()));
+    run(write_file(path("three"), "fresh", atomically()));
+    CHECK(run(read_file(path("target"))) == "new");
+    CHECK(run(read_file(path("made"))) == "fresh");
+    struct stat about{};
+    REQUIRE(::lstat(path("two").c_str(), &about) == 0);
+    CHECK(S_ISLNK(about.st_mode));
+    CHECK(failure_of(write_file(path("round"), "x", atomically())).code() ==
+          std::errc::too_many_symbolic_link_levels);
+    CHECK(names().size() == 6);
+}
+
+TEST_CASE_FIXTURE(scratch, "files: an atomic write refuses what it cannot replace") {
+    CHECK(failure_of(write_file(path(""), "x", atomically())).code() == std::errc::is_a_directory);
+    CHECK(failure_of(write_file("/dev/null", "x", atomically())).code() ==
+          std::errc::invalid_argument);
+    write_options appending = atomically();
+    appending.append = true;
+    CHECK(failure_of(write_file(path("log"), "x", appending)).code() ==
+          std::errc::invalid_argument);
+    const std::string two_names(path("a") + std::string("\0b", 2));
+    CHECK(failure_of(write_file(two_names, "x", atomically())).code() ==
+          std::errc::invalid_argument);
+    CHECK(names().empty());
+}
+
+TEST_CASE_FIXTURE(scratch, "files: an atomic write that is cancelled is whole or not at all") {
+    run([](const scratch& here) -> task<> {
+        const std::string name = here.path("file");
+        co_await write_file(name, std::string(100'000, 'a'), atomically());
+        for (int i = 0; i < 100; ++i) {
+            const char letter = static_cast<char>('b' + i % 20);
+            const std::string text(100'000, letter);
+            auto writing = spawn(write_file(name, text, atomically()));
+            for (int turns = 0; turns < i % 5; ++turns) co_await yield_now();
+            writing.cancel();
+            bool cut = false;
+            try {
+                co_await writing;
+            } catch (const task_cancelled&) {
+                cut = true;
+            }
+            const std::string now = co_await read_file(name);
+            CHECK(now.size() == 100'000);
+            CHECK(now.find_first_not_of(now.front()) == std::string::npos);
+            if (!cut) CHECK(now == text);
+        }
+        CHECK(here.names() == std::vector<std::string>{"file"});
+    }(*this));
+}
+
+TEST_CASE_FIXTURE(scratch, "files: whoever reads meanwhile finds the old or the new, whole") {
+    run([](std::string name) -> task<> {
+        co_await write_file(name, std::string(50'000, 'a'), atomically());
+        auto writing = spawn(
+            [](std::string to) -> task<> {
+                for (int i = 0; i < 50; ++i) {
+                    const std::string text(50'000, static_cast<char>('b' + i % 20));
+                    co_await write_file(to, text, atomically());
+                }
+            },
+            name);
+        int torn = 0;
+        while (!writing.done()) {
+            const std::string now = co_await read_file(name);
+            const bool whole =
+                now.size() == 50'000 && now.find_first_not_of(now.front()) == std::string::npos;
+            torn += whole ? 0 : 1;
+        }
+        co_await writing;
+        CHECK(torn == 0);
+    }(path("file")));
+}
+
+TEST_CASE_FIXTURE(scratch, "files: sync brings it to the disk, appended or made") {
+    write_options options;
+    options.sync = true;
+    options.append = true;
+    run(write_file(path("log"), "one ", options));
+    run(write_file(path("log"), "two", options));
+    CHECK(run(read_file(path("log"))) == "one two");
+    CHECK(failure_of(write_file("/dev/full", "x", options)).code() ==
+          std::errc::no_space_on_device);
+}
+
+TEST_CASE_FIXTURE(scratch, "files: a limit is reached, and not passed by a byte") {
+    const std::string name = path("file");
+    run(write_file(name, "12345"));
+    read_options options;
+    options.limit = 5;
+    CHECK(run(read_file(name, options)) == "12345");
+    options.limit = 4;
+    CHECK_THROWS_WITH_AS(run(read_file(name, options)),
+                         ("cannot read \"" + name + "\" within 4 bytes: over the limit").c_str(),
+                         limit_error);
+    options.limit = 0;
+    CHECK_THROWS_AS(run(read_file(name, options)), limit_error);
+    CHECK(run(read_file("/dev/null", options)).empty());
+    options.limit = 100'000;  // of a file that never ends
+    CHECK_THROWS_AS(run(read_file("/dev/zero", options)), limit_error);
+    options.limit = 10;
+    CHECK_THROWS_AS(run(read_file("/proc/self/status", options)), limit_error);
 }
 
 }  // namespace

@@ -254,6 +254,91 @@ TEST_CASE_FIXTURE(leak_check, "signal_watch: one made after the signal does not 
     }());
 }
 
+TEST_CASE_FIXTURE(leak_check, "signal_watch: closed, its sequence ends after what came before") {
+    run([]() -> task<> {
+        signal_watch watch{signals(SIGUSR1, SIGUSR2)};
+        ::raise(SIGUSR2);
+        ::raise(SIGUSR1);
+        watch.close();
+        watch.close();
+        CHECK(handled_by(SIG_DFL, SIGUSR1));
+        CHECK(handled_by(SIG_DFL, SIGUSR2));
+        std::vector<int> got;
+        while (const int number = co_await watch.next()) got.push_back(number);
+        CHECK(got == std::vector<int>{SIGUSR1, SIGUSR2});
+        const int again = co_await watch.next();
+        CHECK(again == 0);
+        CHECK(watch.try_next() == 0);
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "signal_watch: a close ends the wait of another task") {
+    run([]() -> task<> {
+        signal_watch watch{signals(SIGUSR1)};
+        auto count = [](signal_watch& from) -> task<int> {
+            int came = 0;
+            while (const int number = co_await from.next()) came += number == SIGUSR1 ? 1 : 0;
+            co_return came;
+        };
+        auto counting = spawn(count, std::ref(watch));
+        co_await others_run();
+        ::raise(SIGUSR1);
+        co_await others_run();
+        CHECK_FALSE(counting.done());
+        ::raise(SIGUSR1);  // noted, and not handed out yet when it is closed
+        watch.close();
+        const int came = co_await counting;
+        CHECK(came == 2);
+        CHECK(handled_by(SIG_DFL, SIGUSR1));
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "signal_watch: one that is closed takes nothing from the others") {
+    run([]() -> task<> {
+        signal_watch first{signals(SIGUSR1)};
+        signal_watch second{signals(SIGUSR1)};
+        first.close();
+        CHECK_FALSE(handled_by(SIG_DFL, SIGUSR1));
+        ::raise(SIGUSR1);
+        const int number = co_await second.next();
+        CHECK(number == SIGUSR1);
+        CHECK(first.try_next() == 0);
+        second.close();
+        CHECK(handled_by(SIG_DFL, SIGUSR1));
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "signal_watch: sequences on several loops each end when they are closed") {
+    constexpr std::size_t loops = 3;
+    std::atomic<int> ready = 0;
+    std::array<std::vector<int>, loops> got;
+    auto wait_for_count = [&](int count) {
+        for (int now = ready.load(); now < count; now = ready.load()) ready.wait(now);
+    };
+    auto listen = [&](std::size_t index) -> task<> {
+        signal_watch watch{signals(SIGUSR1, SIGUSR2)};
+        ready.fetch_add(1);
+        ready.notify_all();
+        while (const int number = co_await watch.next()) {
+            got[index].push_back(number);
+            if (number == SIGUSR2) watch.close();
+            ready.fetch_add(1);
+            ready.notify_all();
+        }
+    };
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < loops; ++i) threads.emplace_back([&, i] { run(listen(i)); });
+    wait_for_count(loops);
+    ::kill(::getpid(), SIGUSR1);
+    wait_for_count(2 * loops);
+    ::kill(::getpid(), SIGUSR2);
+    for (std::thread& each : threads) each.join();
+    for (const std::vector<int>& each : got) CHECK(each == std::vector<int>{SIGUSR1, SIGUSR2});
+    CHECK(handled_by(SIG_DFL, SIGUSR1));
+    CHECK(handled_by(SIG_DFL, SIGUSR2));
+}
+
 TEST_CASE_FIXTURE(leak_check, "signal_watch: hears what comes between two runs of its loop") {
     loop own;
     std::optional<signal_watch> watch;

@@ -100,6 +100,15 @@ int signal_subscription::take() noexcept {
     return number;
 }
 
+void signal_subscription::end() noexcept {
+    if (std::exchange(ended_, true)) return;
+    if (desk_ != nullptr) {
+        desk_->hand_out();  // what the process was told already is not lost
+        std::exchange(desk_, nullptr)->remove(*this);
+    }
+    if (waiting_ != nullptr) std::exchange(waiting_, nullptr)->wake();
+}
+
 void signal_subscription::receive(std::uint64_t arrived) noexcept {
     pending_ |= arrived & wanted_;
     if (pending_ == 0 || waiting_ == nullptr) return;
@@ -111,6 +120,10 @@ void signal_subscription::receive(std::uint64_t arrived) noexcept {
 const wait_kind signal_wait::kind_of_wait{"a signal", &signal_wait::leave};
 
 bool signal_wait::must_wait() noexcept {
+    if (from_->ended_) {
+        number_ = from_->take();
+        return false;
+    }
     require(from_->desk_ == &loop_state::current().signals_,
             "a signal_watch belongs to the loop that it was made on");
     require(from_->waiting_ == nullptr, "one task at a time may wait for a signal_watch");

@@ -32,6 +32,8 @@ class LARIAT_EXPORT signal_subscription : public list_link {
     [[nodiscard]] std::uint64_t wanted() const noexcept { return wanted_; }
     /// The lowest number that came and was not taken; 0 if there is none.
     [[nodiscard]] int take() noexcept;
+    /// Hears nothing more. Whoever waits, now or later, gets what came before, and then 0.
+    void end() noexcept;
 
  private:
     friend class signal_desk;
@@ -41,6 +43,7 @@ class LARIAT_EXPORT signal_subscription : public list_link {
 
     std::uint64_t wanted_;
     std::uint64_t pending_ = 0;
+    bool ended_ = false;
     signal_wait* waiting_ = nullptr;
     signal_desk* desk_ = nullptr;  ///< null once its loop has closed
 };

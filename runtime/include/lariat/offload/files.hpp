@@ -18,8 +18,19 @@ struct write_options {
     bool append = false;      ///< after what is there; else that is cut off first
     bool create_new = false;  ///< the file must not exist yet: std::errc::file_exists if it does
     unsigned permissions = 0666;  ///< of a file that is made, less the process's umask
+    /// Whoever looks finds the old content or all of the new, also after a crash if `sync` is set
+    /// too. See write_file.
+    bool atomic = false;
+    bool sync = false;  ///< the bytes and the name are on the disk when it returns (fsync(2))
 
     write_options() {
+    }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+};
+
+struct read_options {
+    std::size_t limit = ~std::size_t{0};  ///< bytes; limit_error if there are more
+
+    read_options() {
     }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
 };
 
@@ -51,11 +62,19 @@ template <file_content Content>
 ///
 ///     co_await lariat::write_file("out/page.html", body);
 ///
-/// Suspends until the kernel has taken all (it is not yet on the disk: fsync(2)) · Errors:
-/// std::system_error with the path and what failed; after a write that failed, for want of room for
-/// instance, what had been written stays · Cancel: before it began nothing happens; then it is
-/// awaited to its end · Borrows: a string or vector is copied or moved into the task; what a
-/// string_view, span or const char* refers to must outlive it.
+/// With write_options::atomic it writes a file beside it (".lariat-" and a random number), which
+/// takes the name when it is complete. That file keeps the permissions of the one that was there,
+/// and nothing else of it: owner, attributes, further names (hard links) and those who have it open
+/// stay with the old one. A symbolic link is followed: the file it leads to is replaced. What is no
+/// regular file (a directory, a device), and append, are refused: std::errc::is_a_directory,
+/// std::errc::invalid_argument.
+///
+/// Suspends until the kernel has taken all (it is on the disk with write_options::sync alone) ·
+/// Errors: std::system_error with the path and what failed; after a write that failed, for want of
+/// room for instance, what had been written stays; atomic: everything is as before, and no file is
+/// left beside it · Cancel: before it began nothing happens; then it is awaited to its end ·
+/// Borrows: a string or vector is copied or moved into the task; what a string_view, span or const
+/// char* refers to must outlive it.
 template <detail::file_content Content>
 [[nodiscard]] task<> write_file(std::string path, Content content,
                                 write_options options = write_options()) {
@@ -67,8 +86,10 @@ template <detail::file_content Content>
 /// thread.
 ///
 /// Suspends until read · Returns what is in it · Errors: std::system_error with the path and what
-/// failed · Cancel: before it began nothing happens; then it is awaited to its end, which for a
-/// pipe or a terminal is its writer's to bring · Cost: one copy from the kernel.
-[[nodiscard]] LARIAT_EXPORT task<std::string> read_file(std::string path);
+/// failed; limit_error, having read no more than one byte beyond the limit · Cancel: before it
+/// began nothing happens; then it is awaited to its end, which for a pipe or a terminal is its
+/// writer's to bring · Cost: one copy from the kernel.
+[[nodiscard]] LARIAT_EXPORT task<std::string> read_file(std::string path,
+                                                        read_options options = read_options());
 
 }  // namespace lariat

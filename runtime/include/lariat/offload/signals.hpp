@@ -50,13 +50,15 @@ class LARIAT_EXPORT signals {
     std::uint64_t set_ = 0;
 };
 
-/// Holds on to some signals: from its making on, none is missed between two waits.
+/// Some signals as a sequence: from its making on, none is missed between two waits.
 ///
 ///     lariat::signal_watch reloads(lariat::signals(SIGHUP));
-///     for (;;) {
-///         const int number = co_await reloads.next();
+///     while (const int number = co_await reloads.next()) {
 ///         co_await reload();          // a SIGHUP in the meantime is given by the next next()
 ///     }
+///
+/// It ends when it is closed. Any number of them, on any loops, may hold on to one signal; each
+/// gets it.
 ///
 /// Threads      one loop: the one it was made on
 /// Lifetime     outlives its wait; may outlive the loop
@@ -67,10 +69,14 @@ class LARIAT_EXPORT signal_watch {
     explicit signal_watch(signals which);
 
     /// Suspends until one of them comes; not at all if one came before · Returns its number, the
-    /// lowest first · Cancel: none was taken · Overlap: one task at a time.
+    /// lowest first; 0 once it is closed and what came before was given · Cancel: none was taken ·
+    /// Overlap: one task at a time.
     [[nodiscard]] detail::signal_wait next() noexcept { return detail::signal_wait(subscription_); }
     /// The same without suspending; 0 if none came.
     [[nodiscard]] int try_next() noexcept { return subscription_.take(); }
+    /// Ends the sequence, for whoever waits too. With the last one that held on to a signal, what
+    /// had been there before, often the default, is put back. The watch's own end does the same.
+    void close() noexcept { subscription_.end(); }
 
  private:
     detail::signal_subscription subscription_;
