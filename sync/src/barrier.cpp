@@ -3,10 +3,8 @@
 namespace lariat {
 
 bool barrier::awaiter::arrive() noexcept {
-    if (barrier_->broken_) {
-        broken_ = true;
-        return false;
-    }
+    broken_ = barrier_->broken_;
+    if (broken_) return false;
     if (barrier_->waiting_ + 1 == barrier_->parties_) {
         index_ = barrier_->waiting_;
         barrier_->open();

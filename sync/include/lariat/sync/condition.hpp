@@ -65,7 +65,11 @@ class condition::wait_base : public wait_point {
     wait_base(condition& which, relock_action relock) noexcept
         : wait_point(kind_of_wait), relock_(relock), condition_(&which) {}
 
-    void stand_in_line() noexcept { condition_->line_.add(*this); }
+    void stand_in_line() noexcept {
+        kind = &kind_of_wait;
+        cut_ = false;
+        condition_->line_.add(*this);
+    }
 
     bool cut_ = false;
 
