@@ -4,6 +4,7 @@
 
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/base/error.hpp>
 #include <lariat/task/gather.hpp>
@@ -27,6 +28,7 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::cut_after;
 using lariat::test::parking;
 using lariat::test::test_loop;
 
@@ -327,10 +329,7 @@ TEST_CASE_FIXTURE(test_loop, "cancel: reaches children, their children, and thei
     };
     run([&]() -> task<> {
         auto root = [&]() -> task<> { co_await gather(branch(), branch(), leaf()); };
-        auto handle = spawn(root);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, root);
         CHECK(ended.is_cancelled());
     });
     CHECK(unwinds == 7);
@@ -416,10 +415,7 @@ TEST_CASE_FIXTURE(test_loop, "cancel: after such an exception was caught it is s
         }
     };
     run([&]() -> task<> {
-        auto handle = spawn(parent);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, parent);
         CHECK(ended.is_cancelled());
     });
     CHECK(later);

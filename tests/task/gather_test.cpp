@@ -2,6 +2,7 @@
 
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
@@ -24,18 +25,10 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::cut_after;
+using lariat::test::fail_after;
+using lariat::test::give_after;
 using lariat::test::test_loop;
-
-template <class T>
-task<T> give_after(duration length, T value) {
-    co_await sleep(length);
-    co_return value;
-}
-
-task<> fail_after(duration length, const char* text) {
-    co_await sleep(length);
-    throw std::runtime_error(text);
-}
 
 TEST_CASE_FIXTURE(test_loop, "gather: takes as long as the longest, results in the order given") {
     run([&]() -> task<> {
@@ -153,10 +146,7 @@ TEST_CASE_FIXTURE(test_loop, "gather: cancelled from outside it ends all, then t
     };
     run([&]() -> task<> {
         auto body = [&]() -> task<> { co_await gather(slow_to_end(), lasting()); };
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, body);
         CHECK(ended.is_cancelled());
         CHECK(unwinds == 2);
     });

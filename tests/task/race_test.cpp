@@ -3,6 +3,7 @@
 #include "death.hpp"
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
@@ -22,20 +23,12 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::cut_after;
+using lariat::test::fail_after;
+using lariat::test::give_after;
 using lariat::test::parking;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-template <class T>
-task<T> give_after(duration length, T value) {
-    co_await sleep(length);
-    co_return value;
-}
-
-task<int> fail_after(duration length, const char* text) {
-    co_await sleep(length);
-    throw std::runtime_error(text);
-}
 
 TEST_CASE_FIXTURE(test_loop, "race: the first to end decides, and the others are cancelled") {
     run([&]() -> task<> {
@@ -65,8 +58,8 @@ TEST_CASE_FIXTURE(test_loop, "race: of a vector, and of different types") {
 
 TEST_CASE_FIXTURE(test_loop, "race: a failure decides it too") {
     run([&]() -> task<> {
-        CHECK_THROWS_WITH_AS(co_await race(give_after(2s, 1), fail_after(1s, "broken")), "broken",
-                             std::runtime_error);
+        CHECK_THROWS_WITH_AS(co_await race(give_after(2s, 1), fail_after<int>(1s, "broken")),
+                             "broken", std::runtime_error);
     });
     CHECK(elapsed() == 1s);
 }
@@ -77,7 +70,7 @@ TEST_CASE_FIXTURE(test_loop, "race: between equals the first given wins, the los
         const auto first = co_await race(give_after(1s, alive), give_after(1s, alive));
         CHECK(first.index == 0);
         CHECK(alive.use_count() == 2);
-        const auto won = co_await race(give_after(1s, 1), fail_after(1s, "discarded"));
+        const auto won = co_await race(give_after(1s, 1), fail_after<int>(1s, "discarded"));
         CHECK(won.index == 0);
     });
     CHECK(alive.use_count() == 1);
@@ -109,10 +102,7 @@ TEST_CASE_FIXTURE(test_loop, "race: losers have ended when it returns, however l
 TEST_CASE_FIXTURE(test_loop, "race: cancelled from outside it ends all, then throws") {
     run([&]() -> task<> {
         auto body = [&]() -> task<> { co_await race(sleep(1h), sleep(2h)); };
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, body);
         CHECK(ended.is_cancelled());
     });
     CHECK(elapsed() == 1s);

@@ -2,6 +2,7 @@
 
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/gather.hpp>
 #include <lariat/task/settled.hpp>
@@ -20,6 +21,7 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::cut_after;
 using lariat::test::test_loop;
 
 TEST_CASE_FIXTURE(test_loop, "shield: a cancel waits until the shielded work is done") {
@@ -36,10 +38,7 @@ TEST_CASE_FIXTURE(test_loop, "shield: a cancel waits until the shielded work is 
         log += ", not cancelled";
     };
     run([&]() -> task<> {
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, body);
         CHECK(ended.is_cancelled());
     });
     CHECK(log == "done");
@@ -60,10 +59,7 @@ TEST_CASE_FIXTURE(test_loop, "shield: works inside a scope that is cancelled alr
         co_await gather(sleep(1h), sleep(1h));
     };
     run([&]() -> task<> {
-        auto handle = spawn(with_clean_up);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, with_clean_up);
         CHECK(ended.is_cancelled());
     });
     CHECK(elapsed() == 4s);
@@ -82,10 +78,7 @@ TEST_CASE_FIXTURE(test_loop, "shield: inside a shield is no different, and each 
         after = true;
     };
     run([&]() -> task<> {
-        auto handle = spawn(body);
-        co_await sleep(500ms);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(500ms, body);
         CHECK(ended.is_cancelled());
     });
     CHECK_FALSE(after);
@@ -97,10 +90,7 @@ TEST_CASE_FIXTURE(test_loop, "shield: a timeout inside it still cuts") {
         CHECK_THROWS_AS(co_await shield(timeout(2s, sleep(1h))), timeout_error);
     };
     run([&]() -> task<> {
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, body);
         CHECK(ended.is_value());
     });
     CHECK(elapsed() == 2s);
@@ -131,10 +121,7 @@ TEST_CASE_FIXTURE(test_loop, "shield: covers a whole group, its children and the
     };
     auto body = [&]() -> task<> { co_await shield(with_group(group_body)); };
     run([&]() -> task<> {
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto outcome = co_await settled(std::move(handle));
+        auto outcome = co_await cut_after(1s, body);
         CHECK(outcome.is_value());
     });
     CHECK(ended == 3);
@@ -157,10 +144,7 @@ TEST_CASE_FIXTURE(test_loop, "shield: a child outside of it is cut while a siste
     };
     run([&]() -> task<> {
         auto both = [&]() -> task<> { co_await gather(open(), covered()); };
-        auto handle = spawn(both);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, both);
         CHECK(ended.is_cancelled());
     });
     CHECK(log == "open cut, covered done");
@@ -183,10 +167,7 @@ TEST_CASE_FIXTURE(test_loop,
         log += ", not cancelled";
     };
     run([&]() -> task<> {
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, body);
         CHECK(ended.is_cancelled());
     });
     CHECK(log == "caught");

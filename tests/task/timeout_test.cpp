@@ -2,6 +2,7 @@
 
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/gather.hpp>
 #include <lariat/task/settled.hpp>
@@ -21,14 +22,9 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::give_after;
 using lariat::test::parking;
 using lariat::test::test_loop;
-
-template <class T>
-task<T> give_after(duration length, T value) {
-    co_await sleep(length);
-    co_return value;
-}
 
 TEST_CASE_FIXTURE(test_loop, "timeout: what ends in time gives its result, what does not is cut") {
     run([&]() -> task<> {
