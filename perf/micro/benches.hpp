@@ -15,5 +15,6 @@ void timer_benches(suite& all);
 void thread_benches(suite& all);
 void sync_benches(suite& all);
 void queue_benches(suite& all);
+void shared_benches(suite& all);
 
 }  // namespace bench

@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
         bench::thread_benches(all);
         bench::sync_benches(all);
         bench::queue_benches(all);
+        bench::shared_benches(all);
         if (!chosen.json.empty()) save_json(all, chosen.json);
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "micro_bench: %s\n", failure.what());

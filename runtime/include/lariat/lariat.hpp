@@ -5,9 +5,11 @@
 #include <lariat/base/clock.hpp>
 #include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
+#include <lariat/loop/call_on.hpp>
 #include <lariat/loop/future.hpp>
 #include <lariat/loop/io.hpp>
 #include <lariat/loop/loop.hpp>
+#include <lariat/loop/loop_ref.hpp>
 #include <lariat/net/address.hpp>
 #include <lariat/net/buffered_reader.hpp>
 #include <lariat/net/buffered_writer.hpp>
@@ -36,6 +38,11 @@
 #include <lariat/sync/rw_mutex.hpp>
 #include <lariat/sync/select.hpp>
 #include <lariat/sync/semaphore.hpp>
+#include <lariat/sync/shared/channel.hpp>
+#include <lariat/sync/shared/event.hpp>
+#include <lariat/sync/shared/mutex.hpp>
+#include <lariat/sync/shared/queue.hpp>
+#include <lariat/sync/shared/semaphore.hpp>
 #include <lariat/sync/broadcast.hpp>
 #include <lariat/sync/watch.hpp>
 #include <lariat/task/as_completed.hpp>

@@ -24,7 +24,7 @@ namespace detail {
 /// A call on another loop. It lies in the awaiting frame, its two messages in it.
 ///
 /// States       posted -> working (the call has arrived there) -> ended (it was let go of there) ->
-///              back (the answer has arrived here). A cut posts the second message, beside the first
+///              back (the answer has arrived here). A cut posts the second message
 /// Invariant 1  `holds_` counts what the other side still does with it: the call, the task that it
 ///              started, a cut under way. Whoever ends the last of them sends the answer, and
 ///              nobody there touches it after
