@@ -59,12 +59,11 @@ LARIAT_IN_CHILD bool set_streams(const child_orders& orders) noexcept {
         const int from = orders.streams[static_cast<std::size_t>(target)];
         if (target == STDERR_FILENO && orders.errors_merged) {
             if (::syscall(SYS_dup3, STDOUT_FILENO, STDERR_FILENO, 0) < 0) return false;
-        } else if (from >= 0) {
-            if (::syscall(SYS_dup3, from, target, 0) < 0) return false;
-        } else {
-            // As the parent's, also if that is marked to be closed; there may be none.
-            ::syscall(SYS_fcntl, target, F_SETFD, 0);
+        } else if (from >= 0 && ::syscall(SYS_dup3, from, target, 0) < 0) {
+            return false;
         }
+        // Else it stays as it is. One that is marked to be closed is no standard stream: a program
+        // started without them has its loop's own descriptors at these numbers.
     }
     return true;
 }
