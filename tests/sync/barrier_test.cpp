@@ -216,18 +216,6 @@ TEST_CASE_FIXTURE(test_loop,
             text = error.what();
         }
         CHECK(text == "barrier: the barrier was aborted or reset");
-        line.reset();
-        auto wait = line.wait();
-        spawn(waits);
-        co_await yield_now();
-        line.abort();
-        CHECK_THROWS_AS((void)co_await wait, broken_barrier);
-        line.reset();
-        auto comes = [&]() -> task<> { (void)co_await line.wait(); };
-        spawn(comes);
-        co_await yield_now();
-        const std::size_t index = co_await wait;
-        CHECK(index == 1);
     });
 }
 

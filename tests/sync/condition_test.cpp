@@ -360,26 +360,6 @@ TEST_CASE_FIXTURE(test_loop, "condition: a woken task may wait again, and notify
     CHECK(order == std::vector{1, 2, 1, 2});
 }
 
-TEST_CASE_FIXTURE(test_loop, "condition: an awaiter that was awaited can be awaited again") {
-    condition changed;
-    mutex lock;
-    run([&]() -> task<> {
-        auto guard = co_await lock.lock();
-        auto wait = changed.wait(guard);
-        for (int i = 0; i < 3; ++i) {
-            CHECK_THROWS_AS(co_await timeout(1s, wait), timeout_error);
-            auto notifies = [&]() -> task<> {
-                changed.notify();
-                co_return;
-            };
-            spawn(notifies);
-            co_await wait;
-            CHECK(lock.locked());
-        }
-    });
-    CHECK(elapsed() == 3s);
-}
-
 TEST_CASE_FIXTURE(test_loop, "condition: a notify that nobody waits for is not kept") {
     condition changed;
     mutex lock;
