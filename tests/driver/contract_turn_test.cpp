@@ -41,6 +41,15 @@ LARIAT_CONTRACT_TEST("an op may be used again after its last completion") {
     }
 }
 
+LARIAT_CONTRACT_TEST("a deadline before the clock began does not wait") {
+    for (const lariat::time_point long_ago : {lariat::no_wait, lariat::no_wait + 1ns,
+                                              lariat::time_point() - 1ns, lariat::time_point()}) {
+        const auto before = w.drive().now();
+        w.drive().poll(long_ago);
+        CHECK(w.drive().now() - before < 1h);
+    }
+}
+
 LARIAT_CONTRACT_TEST("poll(no_wait) returns though nothing completed") {
     const auto [near, far] = w.pair();
     std::string buffer(8, '\0');

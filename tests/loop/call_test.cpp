@@ -260,6 +260,23 @@ TEST_CASE_FIXTURE(leak_check,
     CHECK_FALSE(kept.cancel());
 }
 
+/// Cannot be moved into a call.
+struct unmovable {
+    unmovable() = default;
+    unmovable(const unmovable&) { throw std::runtime_error("will not move"); }
+    void operator()() const {}
+};
+
+TEST_CASE_FIXTURE(test_loop, "call: a function that cannot be moved into the call leaves nothing") {
+    run([&]() -> task<> {
+        const unmovable call;
+        const std::size_t before = live_frames();
+        CHECK_THROWS_WITH_AS(loop().call_soon(call), "will not move", std::runtime_error);
+        CHECK(live_frames() == before);
+        co_await yield_now();
+    });
+}
+
 TEST_CASE("call: outside of a running loop it stops with the right way to do it") {
     CHECK(stops_with("call_soon needs a running loop on this thread", [] {
         loop own;

@@ -279,4 +279,29 @@ TEST_CASE("debug: a task without a local variable may await in a condition, but 
 }
 #endif
 
+TEST_CASE("debug: cancelling a task from another thread stops with the rule") {
+    CHECK(stops_with("an object was used from another thread", [] {
+        run_options options;
+        options.debug = true;
+        auto body = []() -> task<> {
+            auto sleeper = spawn(detail::to_task(sleep(1h)));
+            co_await yield_now();
+            std::thread stranger([&] { sleeper.cancel(); });
+            stranger.join();
+        };
+        lariat::run(options, body());
+    }));
+}
+
+TEST_CASE("debug: the longest time that can be said is no limit") {
+    const ending how = run_in_child([] {
+        run_options options;
+        options.debug = true;
+        options.slow_after = std::chrono::milliseconds::max();
+        lariat::run(options, debugged::yields_twice());
+    });
+    CHECK(how.exit_code == 0);
+    CHECK(how.text.find("held the thread") == std::string::npos);
+}
+
 }  // namespace

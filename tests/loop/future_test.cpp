@@ -18,6 +18,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -158,6 +159,22 @@ TEST_CASE_FIXTURE(test_loop, "future: nothrow gives the value too, and timed_out
         nothing.set_value();
         const auto ended = co_await nothrow(nothing.get_future());
         CHECK(ended.has_value());
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "future: nothrow gives the code of an exception that has one") {
+    run([]() -> task<> {
+        promise<int> refused;
+        auto code = refused.get_future();
+        const auto why = std::make_error_code(std::errc::connection_refused);
+        refused.set_exception(std::make_exception_ptr(std::system_error(why, "connect")));
+        const result<int> got = co_await nothrow(code);
+        CHECK(got.error() == why);
+        promise<int> broken;
+        auto other = broken.get_future();
+        broken.set_exception(std::make_exception_ptr(std::runtime_error("no code")));
+        CHECK_THROWS_WITH_AS(static_cast<void>(co_await nothrow(other)), "no code",
+                             std::runtime_error);
     });
 }
 

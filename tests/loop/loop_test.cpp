@@ -228,4 +228,10 @@ TEST_CASE("loop: current outside of a running loop stops with the right way to d
     CHECK(stops_with("needs a running loop on this thread", [] { (void)loop::current(); }));
 }
 
+TEST_CASE_FIXTURE(leak_check, "loop: a deadline before the clock began is due at once") {
+    loop own;
+    auto body = []() -> task<> { co_await sleep(duration::min()); };
+    own.run(body());
+}
+
 }  // namespace

@@ -3,10 +3,12 @@
 #include "death.hpp"
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/gather.hpp>
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -22,14 +24,11 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::cut_after;
+using lariat::test::give_after;
 using lariat::test::parking;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-task<int> give_after(duration length, int value) {
-    co_await sleep(length);
-    co_return value;
-}
 
 TEST_CASE_FIXTURE(test_loop,
                   "scope: work that ends by itself is told apart from work that was cut") {
@@ -90,10 +89,7 @@ TEST_CASE_FIXTURE(test_loop,
             const bool finished = co_await inner.run(sleep(1h));
             CHECK_MESSAGE(false, "a cancel from outside was swallowed: ", finished);
         };
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, body);
         CHECK(ended.is_cancelled());
     });
     CHECK(elapsed() == 1s);
@@ -206,6 +202,25 @@ TEST_CASE_FIXTURE(test_loop, "scope: out of memory inside fails the await and le
         co_await sleep(1s);
     });
     CHECK(elapsed() == 1s);
+}
+
+TEST_CASE_FIXTURE(test_loop, "scope: awaits that it refuses let others run all the same") {
+    run([&]() -> task<> {
+        bool rang = false;
+        auto bell = [&]() -> task<> {
+            rang = true;
+            co_return;
+        };
+        auto ringing = spawn(bell());
+        const time_point past = now() - 1s;
+        int refused = 0;
+        for (; !rang && refused < 10'000; ++refused) {
+            const result<> late = co_await nothrow(timeout_at(past, sleep(1s)));
+            CHECK(late.error() == errc::timed_out);
+        }
+        CHECK(rang);
+        co_await ringing;
+    });
 }
 
 /// An await that cannot begin.

@@ -2,6 +2,7 @@
 
 #include "death.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
@@ -23,15 +24,11 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::give_after;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
 
 static_assert(!std::is_copy_constructible_v<join_handle<int>>);
-
-task<int> give_after(duration length, int value) {
-    co_await sleep(length);
-    co_return value;
-}
 
 task<> fail_after(duration length) {
     set_task_name("the failing one");
@@ -156,6 +153,32 @@ TEST_CASE_FIXTURE(test_loop,
     });
     const int got = run([&]() -> task<int> { co_return co_await kept; });
     CHECK(got == 5);
+}
+
+TEST_CASE("join_handle: dropped outside of its run, the failure is reported to its own loop") {
+    test_loop first;
+    test_loop second;
+    join_handle<> kept;
+    const auto fails = [&]() -> task<> {
+        kept = spawn(fail_after(1s));
+        co_await sleep(2s);
+    };
+    first.run(fails);
+    SUBCASE("where no loop runs") { kept = join_handle<>(); }
+    SUBCASE("where another one does") {
+        second.run([&]() -> task<> {
+            kept = join_handle<>();
+            co_return;
+        });
+    }
+    CHECK(first.reports.size() == 1);
+    CHECK(second.reports.empty());
+    bool ran = false;  // and it ends no later run
+    first.run([&]() -> task<> {
+        ran = true;
+        co_return;
+    });
+    CHECK(ran);
 }
 
 TEST_CASE("join_handle: kept beyond the loop, an error in it was reported when the loop closed") {

@@ -113,6 +113,33 @@ TEST_CASE_FIXTURE(test_loop,
     });
 }
 
+TEST_CASE_FIXTURE(test_loop, "task_local: setting again and again keeps the last value alone") {
+    task_local<std::shared_ptr<int>> held;
+    task_local<int> other;
+    const auto value = std::make_shared<int>(1);
+    run([&]() -> task<> {
+        for (int i = 0; i < 1000; ++i) {
+            held.set(value);
+            other.set(i);
+        }
+        CHECK(value.use_count() == 2);
+        CHECK(*other.get() == 999);
+        auto child = [&]() -> task<> {
+            CHECK(*held.get() == value);
+            held.set(value);
+            held.set(value);
+            CHECK(value.use_count() == 3);
+            held.set(nullptr);
+            CHECK(value.use_count() == 2);  // the parent's is the parent's
+            co_await sleep(1ms);
+        };
+        auto running = spawn(child());
+        co_await running;
+        CHECK(*held.get() == value);
+    });
+    CHECK(value.use_count() == 1);
+}
+
 TEST_CASE("task_local: setting one outside of a task stops with the rule") {
     CHECK(stops_with("only a running task has values and a name of its own", [] {
         test_loop loop;

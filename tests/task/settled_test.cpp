@@ -2,6 +2,7 @@
 
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
@@ -20,23 +21,15 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::cut_after;
+using lariat::test::fail_after;
+using lariat::test::give_after;
 using lariat::test::parking;
 using lariat::test::test_loop;
 
-template <class T>
-task<T> give_after(duration length, T value) {
-    co_await sleep(length);
-    co_return value;
-}
-
-task<int> fail_after(duration length, const char* text) {
-    co_await sleep(length);
-    throw std::runtime_error(text);
-}
-
 TEST_CASE_FIXTURE(test_loop, "settled: gives how each ended, and no failure cancels the others") {
     run([&]() -> task<> {
-        auto [ok, bad] = co_await settled(give_after(2s, 5), fail_after(1s, "broken"));
+        auto [ok, bad] = co_await settled(give_after(2s, 5), fail_after<int>(1s, "broken"));
         CHECK(ok.is_value());
         CHECK(std::move(ok).value() == 5);
         CHECK(bad.is_error());
@@ -52,7 +45,7 @@ TEST_CASE_FIXTURE(test_loop, "settled: one task gives one outcome, a vector a ve
         CHECK(*std::move(one).value() == 3);
         std::vector<task<int>> tasks;
         for (int i = 0; i < 4; ++i) {
-            tasks.push_back(i % 2 == 0 ? give_after(1s, i) : fail_after(1s, "odd"));
+            tasks.push_back(i % 2 == 0 ? give_after(1s, i) : fail_after<int>(1s, "odd"));
         }
         auto all = co_await settled(std::move(tasks));
         CHECK(all.size() == 4);
@@ -82,7 +75,7 @@ TEST_CASE_FIXTURE(test_loop, "settled: of several handles, in the order given") 
     run([&]() -> task<> {
         std::vector<join_handle<int>> handles;
         handles.push_back(spawn(give_after(2s, 1)));
-        handles.push_back(spawn(fail_after(1s, "broken")));
+        handles.push_back(spawn(fail_after<int>(1s, "broken")));
         handles.push_back(spawn(give_after(1h, 3)));
         handles[2].cancel();
         auto all = co_await settled(std::move(handles));
@@ -101,10 +94,7 @@ TEST_CASE_FIXTURE(test_loop, "settled: a cancel from outside ends the tasks and 
             auto ended = co_await settled(give_after(1h, 1), give_after(1h, 2));
             log += std::get<0>(ended).is_cancelled() ? "an outcome" : "a value";
         };
-        auto handle = spawn(body);
-        co_await sleep(1s);
-        handle.cancel();
-        auto ended = co_await settled(std::move(handle));
+        auto ended = co_await cut_after(1s, body);
         CHECK(ended.is_cancelled());
     });
     CHECK(log.empty());
@@ -128,6 +118,44 @@ TEST_CASE_FIXTURE(test_loop, "settled: cancelled while it waits for a handle, th
         co_await sleep(10s);
         CHECK(ended);
     });
+}
+
+/// Fails when it is cancelled, as a rollback may.
+task<> fail_when_cut() {
+    bool cut = false;
+    try {
+        co_await sleep(1h);
+    } catch (const cancelled&) {
+        cut = true;
+    }
+    if (cut) throw std::runtime_error("rollback failed");
+}
+
+TEST_CASE_FIXTURE(test_loop, "settled: cancelled, it throws what failed rather than lose it") {
+    run([]() -> task<> {
+        auto two = settled(fail_when_cut(), detail::to_task(sleep(1h)));
+        CHECK_THROWS_WITH_AS(co_await timeout(1s, std::move(two)), "rollback failed",
+                             std::runtime_error);
+        std::vector<task<>> tasks;
+        tasks.push_back(fail_when_cut());
+        tasks.push_back(detail::to_task(sleep(1h)));
+        auto all = settled(std::move(tasks));
+        CHECK_THROWS_WITH_AS(co_await timeout(1s, std::move(all)), "rollback failed",
+                             std::runtime_error);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "settled: cut while it waits for handles, a failure is reported") {
+    const auto work = []() -> task<> {
+        std::vector<join_handle<int>> handles;
+        handles.push_back(spawn(fail_after<int>(1s, "broken")));
+        handles.push_back(spawn(give_after(1h, 1)));
+        auto all = settled(std::move(handles));
+        CHECK_THROWS_AS(co_await timeout(2s, std::move(all)), timeout_error);
+    };
+    CHECK_THROWS_WITH_AS(run(work), "broken", std::runtime_error);
+    REQUIRE(reports.size() == 1);
+    CHECK(reports.front().find("broken") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(test_loop, "settled: what had all ended when the cancel came is delivered") {

@@ -5,6 +5,7 @@
 
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
+#include <lariat/task/task_group.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -14,6 +15,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -82,6 +84,26 @@ TEST_CASE_FIXTURE(test_loop,
         const int sum = co_await lambda_handle;
         CHECK(sum == 11);
     });
+}
+
+task<> read_view(std::string_view text, std::string& heard) {
+    co_await sleep(1ms);
+    heard += text;
+}
+
+TEST_CASE_FIXTURE(test_loop, "spawn: an argument lives as long as the task, also behind a view") {
+    const std::string text = "a text that is too long to lie inside of a std::string";
+    std::string heard;
+    run([&]() -> task<> {
+        auto direct = spawn(read_view, std::string(text), std::ref(heard));
+        auto body = [&](task_group& group) -> task<> {
+            group.spawn(read_view, std::string(text), std::ref(heard));
+            co_return;
+        };
+        co_await with_group(body);
+        co_await direct;
+    });
+    CHECK(heard == text + text);
 }
 
 TEST_CASE_FIXTURE(test_loop, "spawn: what is to be referred to says so with std::ref") {

@@ -3,6 +3,7 @@
 #include "death.hpp"
 #include "parking.hpp"
 #include "test_loop.hpp"
+#include "timed.hpp"
 
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
@@ -13,6 +14,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -22,14 +24,10 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::fail_after;
 using lariat::test::parking;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-task<> fail_after(duration length, const char* text) {
-    co_await sleep(length);
-    throw std::runtime_error(text);
-}
 
 TEST_CASE_FIXTURE(test_loop,
                   "task_group: ends when all of its tasks have, and gives the body's result") {
@@ -83,7 +81,7 @@ TEST_CASE_FIXTURE(test_loop, "task_group: the first failure cancels the rest, th
     run([&]() -> task<> {
         auto body = [&](task_group& group) -> task<> {
             group.spawn(sleeper);
-            group.spawn(fail_after, 1s, "broken");
+            group.spawn(fail_after<void>, 1s, "broken");
             try {
                 co_await sleep(1h);
             } catch (const cancelled&) {
@@ -111,7 +109,7 @@ TEST_CASE_FIXTURE(test_loop,
     run([&]() -> task<> {
         auto body = [&](task_group& group) -> task<> {
             group.spawn(fails_when_cancelled);
-            group.spawn(fail_after, 1s, "first");
+            group.spawn(fail_after<void>, 1s, "first");
             co_return;
         };
         try {
@@ -252,7 +250,7 @@ TEST_CASE_FIXTURE(test_loop, "task_group: a child may spawn into it, and it wait
 TEST_CASE_FIXTURE(test_loop, "task_group: a failure fails it also if somebody awaits the handle") {
     run([&]() -> task<> {
         auto body = [&](task_group& group) -> task<> {
-            auto handle = group.spawn(fail_after, 1s, "broken");
+            auto handle = group.spawn(fail_after<void>, 1s, "broken");
             co_await shield(settled(std::move(handle)));
         };
         CHECK_THROWS_WITH_AS(co_await with_group(body), "broken", std::runtime_error);
@@ -297,7 +295,7 @@ TEST_CASE_FIXTURE(test_loop,
 TEST_CASE_FIXTURE(test_loop, "task_group: groups nest, and a failure climbs one after the other") {
     run([&]() -> task<> {
         auto inner = [&](task_group& group) -> task<> {
-            group.spawn(fail_after, 1s, "deep");
+            group.spawn(fail_after<void>, 1s, "deep");
             co_await sleep(1h);
         };
         auto outer = [&](task_group& group) -> task<> {
@@ -307,6 +305,42 @@ TEST_CASE_FIXTURE(test_loop, "task_group: groups nest, and a failure climbs one 
         CHECK_THROWS_WITH_AS(co_await with_group(outer), "deep", std::runtime_error);
     });
     CHECK(elapsed() == 1s);
+}
+
+/// A body that is no coroutine itself, and fails before it has given a task.
+struct failing_body {
+    int children = 0;
+    task<> operator()(task_group& group) const {
+        for (int i = 0; i < children; ++i) group.spawn(detail::to_task(sleep(1h)));
+        throw std::runtime_error("no body");
+    }
+};
+
+TEST_CASE_FIXTURE(test_loop, "task_group: a body that fails before it is a task fails the await") {
+    run([]() -> task<> {
+        failing_body alone;
+        CHECK_THROWS_WITH_AS(co_await with_group(alone), "no body", std::runtime_error);
+        CHECK_THROWS_WITH_AS(co_await timeout(1s, with_group(alone)), "no body",
+                             std::runtime_error);
+        failing_body with_children;
+        with_children.children = 2;
+        CHECK_THROWS_WITH_AS(co_await with_group(with_children), "no body", std::runtime_error);
+        CHECK_THROWS_WITH_AS(co_await timeout(1s, with_group(with_children)), "no body",
+                             std::runtime_error);
+        co_await sleep(1ms);  // no scope is left entered
+    });
+    CHECK(elapsed() == 1ms);
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "task_group: no memory for the body, inside a timeout, fails the await") {
+    run([]() -> task<> {
+        auto body = [](task_group&) -> task<> { co_return; };
+        auto waiting = timeout(1s, with_group(body));
+        fail_frame_after(1);
+        CHECK_THROWS_AS(co_await std::move(waiting), std::bad_alloc);
+        fail_frame_after(0);
+    });
 }
 
 TEST_CASE("task_group: spawning into one whose tasks have all ended stops with the rule") {

@@ -2,6 +2,7 @@
 
 #include "driver/contract.hpp"
 #include "driver/epoll/epoll_driver.hpp"
+#include "driver/fork_guard.hpp"
 #include "driver/sim/sim_driver.hpp"
 #if LARIAT_HAS_URING
 #include "driver/uring/uring_driver.hpp"
@@ -62,6 +63,8 @@ class driver {
         return dispatch([](auto& to) { return to.now(); });
     }
 
+    /// False in a forked child that inherited it: there it is only destroyed.
+    [[nodiscard]] bool at_home() const noexcept { return process_.at_home(); }
     /// uring, epoll or sim.
     [[nodiscard]] backend chosen() const noexcept { return chosen_; }
     /// Why it is not io_uring though nobody asked for another; else empty.
@@ -91,6 +94,7 @@ class driver {
         return call(*sim_);
     }
 
+    fork_guard process_;
     backend chosen_ = backend::automatic;
     fault_plan* faults_ = nullptr;
 #if LARIAT_HAS_URING

@@ -91,7 +91,8 @@ bool loop_state::spins() noexcept {
     if (options_.spin.count() == 0) [[likely]]
         return false;
     const time_point moment = clock::now();
-    if (std::exchange(worked_, false)) spin_until_ = moment + options_.spin;
+    if (std::exchange(worked_, false))
+        spin_until_ = saturating_add(moment, saturated(options_.spin));
     return moment < spin_until_;
 }
 
@@ -134,6 +135,10 @@ void loop_state::finish_run(party& main) {
 }
 
 void loop_state::shut_objects() noexcept {
+    if (!driver_.at_home()) {  // a forked child's copy: what is under way is the parent's
+        while (!objects_.empty()) objects_.front().detach();
+        return;
+    }
     while (!objects_.empty()) {
         io_object& object = objects_.front();
         object.shut(object);

@@ -55,7 +55,7 @@ void loop_state::report_failure(scheduler& self, const party* who, const std::ex
     } else {
         loop.printer_.print(report, fatal, loop.now());
     }
-    if (!fatal) return;
+    if (!fatal || !loop.running_) return;
     if (!loop.failed_) loop.failed_ = error;
     if (loop.main_ != nullptr) loop.main_->cancel();
 }
@@ -65,7 +65,7 @@ void loop_state::run_watched(runnable& item) {
     const time_point began = clock::now();
     item.run(item);
     const duration held = clock::now() - began;
-    if (held <= options_.slow_after) return;
+    if (held <= saturated(options_.slow_after)) return;
     const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(held);
     std::fprintf(stderr,
                  "lariat: %s held the thread for %lld ms; it was last resumed at %s\n"

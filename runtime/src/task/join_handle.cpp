@@ -8,7 +8,8 @@ void party_ref::drop_held() noexcept {
     party& p = *std::exchange(party_, nullptr);
     if (p.unclaimed_error) {
         p.claim_error();
-        this_scheduler->report(*this_scheduler, &p, promise_base::of(p.leaf).failure, true);
+        scheduler& home = *p.owner().home;  // it need not be the one that runs here, if one does
+        home.report(home, &p, promise_base::of(p.leaf).failure, true);
     }
     p.drop_ref();
 }

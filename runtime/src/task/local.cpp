@@ -42,7 +42,15 @@ void inherit_locals(party& child, const party& parent) noexcept {
     ++child.locals->refs;
 }
 
-void push_local(party& p, local_node& node) noexcept { node.next = std::exchange(p.locals, &node); }
+void push_local(party& p, local_node& node) noexcept {
+    node.next = std::exchange(p.locals, &node);
+    // An older value that no other party sees goes, or a task that sets and sets would keep all.
+    for (local_node* at = &node; at->next != nullptr && at->next->refs == 1; at = at->next) {
+        if (at->next->key != node.key) continue;
+        delete std::exchange(at->next, at->next->next);
+        break;
+    }
+}
 
 party& running_party(const char* what) noexcept {
     party* running = detail::required_scheduler(what).current;

@@ -59,7 +59,9 @@ void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept 
     }
     if (nearest_shield != nullptr || p.cancel_pending) return;
     p.cancel_pending = true;
-    if (p.parked != nullptr) p.parked->kind->cut(*p.parked);
+    if (p.parked == nullptr) return;
+    p.parked->require_home();
+    p.parked->kind->cut(*p.parked);
 }
 
 void group_core::open_root() noexcept {

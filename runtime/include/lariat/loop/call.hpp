@@ -4,6 +4,7 @@
 #include <lariat/base/frame_allocator.hpp>
 #include <lariat/task/scheduler.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <new>
@@ -67,8 +68,15 @@ template <class Fn>
 scheduled_call& make_call(Fn&& fn) {
     using held = call_of<std::decay_t<Fn>>;
     static_assert(std::is_invocable_v<std::decay_t<Fn>&>, "a call takes no arguments: bind them");
+    static_assert(alignof(held) <= alignof(std::max_align_t),
+                  "a call's function may not be aligned beyond 16 bytes; let it hold a unique_ptr");
     void* memory = allocate_frame(sizeof(held));
-    return *new (memory) held(std::forward<Fn>(fn));
+    try {
+        return *new (memory) held(std::forward<Fn>(fn));
+    } catch (...) {  // the function's own constructor
+        deallocate_frame(memory, sizeof(held));
+        throw;
+    }
 }
 
 }  // namespace detail

@@ -14,6 +14,7 @@
 #include <memory>
 #include <new>
 #include <source_location>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -189,11 +190,16 @@ class [[nodiscard]] future {
             if (ended->dropped) throw_dropped();
             return ended->slot.take();
         }
-        /// For nothrow(). Errors: what was set as an exception is thrown here too.
+        /// For nothrow(). Errors: an exception without an error code is thrown here too.
         result<T> finish_nothrow()
             requires(!std::is_reference_v<T>)
         {
-            const ref ended = take();
+            ref ended;
+            try {
+                ended = take();
+            } catch (const std::system_error& failure) {
+                return failure.code();
+            }
             if (ended->dropped) return make_error_code(errc::closed);
             if constexpr (std::is_void_v<T>) {
                 return result<T>();

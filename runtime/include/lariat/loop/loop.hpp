@@ -34,7 +34,10 @@ struct posted_call final : posted {
 /// Leaves fn() in a loop's mailbox; false once that loop has closed.
 template <class Fn>
 [[nodiscard]] bool post_to(mailbox& box, Fn&& fn) {
-    auto message = std::make_unique<posted_call<std::decay_t<Fn>>>(std::forward<Fn>(fn));
+    using call = posted_call<std::decay_t<Fn>>;
+    static_assert(alignof(call) <= alignof(std::max_align_t),
+                  "a call's function may not be aligned beyond 16 bytes; let it hold a unique_ptr");
+    auto message = std::make_unique<call>(std::forward<Fn>(fn));
     if (!box.post(*message)) return false;
     message.release();
     return true;

@@ -37,7 +37,8 @@ struct run_options {
     bool handle_interrupt = true;
 
     /// Where failures go that reach no caller. Default: printed to stderr with name and trace. In
-    /// either case the run ends by throwing the first of them.
+    /// either case the run ends by throwing the first of them. What the hook itself throws ends the
+    /// program: there is nobody left to tell.
     std::function<void(const failure_report&)> report;
 
     run_options() {

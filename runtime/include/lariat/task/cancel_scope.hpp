@@ -85,7 +85,10 @@ class scoped_awaiter : public awaiter_base {
         scope.begin(p);
         if (p.cancel_pending) [[unlikely]] {
             inner_.decline();
-            return frame;
+            if (p.spend()) [[likely]]
+                return frame;
+            p.requeue(frame);
+            return std::noop_coroutine();
         }
         try {
             return inner_.suspend(frame);

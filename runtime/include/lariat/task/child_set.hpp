@@ -38,8 +38,8 @@ class LARIAT_EXPORT child_set : public group_core {
         failed_.push_back(p);
     }
     [[nodiscard]] bool any_failed() const noexcept { return !failed_.empty(); }
-    /// Pre: any_failed().
-    [[noreturn]] void throw_failures();
+    /// With `before`, if it is not null, as the first. Pre: any_failed(), or there is that one.
+    [[noreturn]] void throw_failures(std::exception_ptr before = nullptr);
 
     /// First failure cancels the rest; all are kept.
     static void fail_fast(group_core& group, party& p) noexcept;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -25,6 +26,12 @@ class child_wait : public wait_point {
     void await_children(party& p, std::coroutine_handle<> frame) noexcept {
         children_.waiting = this;
         park(p, frame);
+    }
+
+    [[nodiscard]] static bool any_cancelled(std::span<const party> ended) noexcept {
+        bool any = false;
+        for (const party& p : ended) any |= p.outcome == party_outcome::cancelled;
+        return any;
     }
 
     child_set children_;
@@ -55,11 +62,7 @@ class few_children : public Wait {
     }
 
  protected:
-    [[nodiscard]] bool any_cancelled() const noexcept {
-        bool any = false;
-        for (const party& p : parties_) any |= p.outcome == party_outcome::cancelled;
-        return any;
-    }
+    [[nodiscard]] std::span<const party> parties() const noexcept { return parties_; }
     [[nodiscard]] const party& who_ran(std::size_t index) const noexcept { return parties_[index]; }
     template <std::size_t Index>
     [[nodiscard]] const auto& work() const noexcept {
@@ -109,13 +112,7 @@ class many_children : public Wait {
 
  protected:
     [[nodiscard]] std::size_t count() const noexcept { return tasks_.size(); }
-    [[nodiscard]] bool any_cancelled() const noexcept {
-        bool any = false;
-        for (std::size_t i = 0; i < count(); ++i) {
-            any |= parties_[i].outcome == party_outcome::cancelled;
-        }
-        return any;
-    }
+    [[nodiscard]] std::span<const party> parties() const noexcept { return {parties_, count()}; }
     [[nodiscard]] const party& who_ran(std::size_t index) const noexcept { return parties_[index]; }
     [[nodiscard]] const task<T>& work(std::size_t index) const noexcept { return tasks_[index]; }
 

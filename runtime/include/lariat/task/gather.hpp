@@ -3,6 +3,7 @@
 #include <lariat/task/child_tasks.hpp>
 
 #include <cstddef>
+#include <span>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -18,10 +19,10 @@ class gather_wait : public child_wait {
     gather_wait() noexcept : child_wait(&child_set::fail_fast) {}
 
  protected:
-    void end_wait(bool any_cancelled) {
+    void end_wait(std::span<const party> ended) {
         children_.leave();
         if (children_.any_failed()) children_.throw_failures();
-        if (any_cancelled) throw_cancelled();
+        if (any_cancelled(ended)) throw_cancelled();
     }
 };
 
@@ -32,7 +33,7 @@ class [[nodiscard("gather does nothing until it is awaited")]] gather_awaiter
     using few_children<gather_wait, T...>::few_children;
 
     auto await_resume() {
-        this->end_wait(this->any_cancelled());
+        this->end_wait(this->parties());
         if constexpr (!(std::is_void_v<T> && ...)) return take_all(std::index_sequence_for<T...>());
     }
 
@@ -50,7 +51,7 @@ class [[nodiscard("gather does nothing until it is awaited")]] gather_all_awaite
     using many_children<gather_wait, T>::many_children;
 
     auto await_resume() {
-        this->end_wait(this->any_cancelled());
+        this->end_wait(this->parties());
         if constexpr (!std::is_void_v<T>) {
             std::vector<stored<T>> results;
             results.reserve(this->count());

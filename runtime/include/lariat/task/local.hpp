@@ -22,7 +22,8 @@ struct LARIAT_EXPORT local_node {
     std::uint32_t refs = 1;
 };
 
-/// Takes over `node` and puts it in front of the party's chain.
+/// Takes over `node` and puts it in front of the party's chain, in the place of one of the same key
+/// that is the party's alone.
 LARIAT_EXPORT void push_local(party& p, local_node& node) noexcept;
 [[nodiscard]] LARIAT_EXPORT party& running_party(const char* what) noexcept;
 [[nodiscard]] LARIAT_EXPORT const local_node* find_local(const void* key) noexcept;
@@ -46,7 +47,8 @@ class task_local {
         push_local(running, *new node(this, std::move(value)));
     }
 
-    /// The running task's value; null where neither it nor an ancestor has set one.
+    /// The running task's value; null where neither it nor an ancestor has set one. Valid until the
+    /// task sets another, or ends.
     [[nodiscard]] const T* get() const noexcept {
         const local_node* found = find_local(this);
         return found != nullptr ? &static_cast<const node*>(found)->value : nullptr;

@@ -25,9 +25,10 @@ concept finishes_nothrow =
 
 /// What nothrow() takes: an awaiter with a second way to end, beside await_resume.
 ///
-/// `finish_nothrow()` is called in its place, once, and gives `result<T>`; the only exception that
-/// may leave it is `cancelled`. A verb that is one operation writes it first and await_resume on
-/// top:
+/// `finish_nothrow()` is called in its place, once, and gives `result<T>`; the only exceptions that
+/// may leave it are `cancelled` and those of somebody else's code that have no error code (of a
+/// future: what its promise was set to). A verb that is one operation writes it first and
+/// await_resume on top:
 ///
 ///     class seek_awaiter : public io_awaiter {
 ///      public:

@@ -5,6 +5,8 @@
 #include <lariat/task/outcome.hpp>
 
 #include <cstddef>
+#include <exception>
+#include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -24,10 +26,18 @@ class settle_wait : public child_wait {
     settle_wait() noexcept : child_wait([](group_core&, party&) noexcept {}) {}
 
  protected:
-    /// What was cancelled from outside is no outcome of the children.
-    void end_settling(bool any_cancelled) {
+    /// What was cancelled from outside is no outcome of the children; what failed all the same is
+    /// thrown, as nobody will see the outcomes.
+    void end_settling(std::span<const party> ended) {
         children_.leave();
-        if (any_cancelled && who->cancel_pending) throw_cancelled();
+        if (!who->cancel_pending || !any_cancelled(ended)) return;
+        std::vector<std::exception_ptr> errors;
+        for (const party& p : ended) {
+            if (p.outcome == party_outcome::error)
+                errors.push_back(promise_base::of(p.leaf).failure);
+        }
+        if (!errors.empty()) throw_all(std::move(errors));
+        throw_cancelled();
     }
 };
 
@@ -38,7 +48,7 @@ class [[nodiscard("settled does nothing until it is awaited")]] settled_awaiter
     using few_children<settle_wait, T...>::few_children;
 
     auto await_resume() {
-        this->end_settling(this->any_cancelled());
+        this->end_settling(this->parties());
         return take_all(std::index_sequence_for<T...>());
     }
 
@@ -61,7 +71,7 @@ class [[nodiscard("settled does nothing until it is awaited")]] settled_all_awai
     using many_children<settle_wait, T>::many_children;
 
     std::vector<outcome<T>> await_resume() {
-        this->end_settling(this->any_cancelled());
+        this->end_settling(this->parties());
         std::vector<outcome<T>> outcomes;
         outcomes.reserve(this->count());
         for (std::size_t i = 0; i < this->count(); ++i) {
@@ -88,27 +98,35 @@ class [[nodiscard("settled does nothing until it is awaited")]] settled_handle_a
     join_handle<T> handle_;
 };
 
+/// Waits for its end, and leaves the outcome with the handle.
+class [[nodiscard("it does nothing until it is awaited")]] end_awaiter : public join_awaiter {
+ public:
+    using join_awaiter::join_awaiter;
+    void await_resume() const { throw_if_cut(); }
+};
+
 }  // namespace detail
 
-/// Waits for a spawned task and gives its outcome instead of throwing. Cancel: stops waiting.
+/// Waits for a spawned task, or for each of several, and gives the outcome instead of throwing.
+/// Cancel: stops waiting; as always, a failure whose handle is gone goes to the report hook.
 template <class T>
 auto settled(join_handle<T> handle) {
     return detail::settled_handle_awaiter<T>(std::move(handle));
 }
 template <class T>
 task<std::vector<outcome<T>>> settled(std::vector<join_handle<T>> handles) {
+    for (const join_handle<T>& handle : handles) co_await detail::end_awaiter(handle.who());
     std::vector<outcome<T>> outcomes;
     outcomes.reserve(handles.size());
-    for (join_handle<T>& handle : handles) {
-        outcomes.push_back(co_await detail::settled_handle_awaiter<T>(std::move(handle)));
-    }
+    for (join_handle<T>& handle : handles) outcomes.push_back(handle.take_outcome());
     co_return outcomes;
 }
 
 /// Runs tasks at once, waits for all, and gives each one's outcome: no failure cancels the others.
 ///
 /// Returns an outcome for one task, a tuple for several, a vector for a vector · Cancel: cancels
-/// all and waits for them, then throws if any of them was ended by it.
+/// all and waits for them, then throws if any of them was ended by it: what failed, as gather
+/// does, else `cancelled`.
 template <class... T>
     requires(sizeof...(T) > 0)
 auto settled(task<T>... tasks) {

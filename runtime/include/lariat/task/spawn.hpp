@@ -41,9 +41,10 @@ called_task<Fn&, Args...> call_kept(Fn fn, Args... args) {
     co_return co_await std::invoke(fn, std::move(args)...);
 }
 
-/// A plain function whose parameters are values has its arguments moved into its own frame anyway.
+/// A plain function whose parameters are the arguments' own types has them moved into its own frame
+/// anyway. Not so a parameter of another type: a view would refer to what is gone by then.
 template <class Parameter, class Arg>
-inline constexpr bool kept_by_callee = !std::is_reference_v<Parameter>;
+inline constexpr bool kept_by_callee = std::is_same_v<std::remove_cv_t<Parameter>, Arg>;
 template <class Parameter, class Referred>
 inline constexpr bool kept_by_callee<Parameter, std::reference_wrapper<Referred>> = true;
 

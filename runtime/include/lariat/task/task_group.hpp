@@ -3,6 +3,7 @@
 #include <lariat/task/child_set.hpp>
 #include <lariat/task/spawn.hpp>
 
+#include <exception>
 #include <utility>
 
 namespace lariat {
@@ -66,8 +67,17 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
         party& p = *frame.promise().who;
         detail::child_set& children = group_.children_;
         children.enter(p);
-        main_ = body_(group_);
-        children.start_child(main_party_, main_);
+        try {
+            main_ = body_(group_);
+            children.start_child(main_party_, main_);
+        } catch (...) {  // no frame for the body, or it is no coroutine itself
+            if (children.pending == 0) {
+                children.leave();
+                throw;
+            }
+            body_failure_ = std::current_exception();  // after it has started children: they end
+            children.cancel();
+        }
         children.waiting = this;
         park(p, frame);
     }
@@ -75,7 +85,8 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
     result await_resume() {
         detail::child_set& children = group_.children_;
         children.leave();
-        if (children.any_failed()) children.throw_failures();
+        if (body_failure_ || children.any_failed())
+            children.throw_failures(std::exchange(body_failure_, nullptr));
         if (main_party_.outcome == party_outcome::value)
             return main_.frame().promise().take_result();
         if (who->cancel_pending) detail::throw_cancelled();
@@ -88,6 +99,7 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
     task_group group_;
     body_task main_;
     party main_party_;
+    std::exception_ptr body_failure_;
 };
 
 /// Runs body(group) and waits for it and for everything spawned in the group.

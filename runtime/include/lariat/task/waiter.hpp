@@ -147,12 +147,17 @@ struct waiter : list_link {
     /// Puts the party on the ready queue; runs nobody. Pre: parked here, and on no list.
     void wake(wake_reason why = wake_reason::done) noexcept {
         party& p = *who;
-        if (this_scheduler == nullptr || this_scheduler->debug) [[unlikely]]
-            check_thread();
+        require_home();
         p.parked = nullptr;
         p.state = party_state::ready;
         p.reason = why;
         this_scheduler->ready.push(p);
+    }
+
+    /// Stops with the rule where no loop runs, or, in debug mode, another one than the party's.
+    void require_home() const noexcept {
+        if (this_scheduler == nullptr || this_scheduler->debug) [[unlikely]]
+            check_thread();
     }
 
     party* who = nullptr;

@@ -79,6 +79,7 @@ void epoll_driver::wake() noexcept {
 
 void epoll_driver::poll(time_point until) {
     process_.require_home();
+    if (until <= time_point()) until = no_wait;  // before the clock began: the difference overflows
     happened_ = false;
     for (;;) {
         const bool work_waits = !finished_.empty() || !ready_.empty();
