@@ -12,6 +12,7 @@ void floor_benches(suite& all);
 void await_benches(suite& all);
 void spawn_benches(suite& all);
 void timer_benches(suite& all);
+void file_benches(suite& all);
 void thread_benches(suite& all);
 void sync_benches(suite& all);
 void queue_benches(suite& all);

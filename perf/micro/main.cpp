@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
         bench::await_benches(all);
         bench::spawn_benches(all);
         bench::timer_benches(all);
+        bench::file_benches(all);
         bench::thread_benches(all);
         bench::sync_benches(all);
         bench::queue_benches(all);

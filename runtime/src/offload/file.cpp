@@ -217,13 +217,13 @@ lariat::result<file> open_awaiter::finish_nothrow() {
     return opened;
 }
 
-file_read_awaiter::file_read_awaiter(detail::file_state* of, std::uint64_t offset,
+file_read_awaiter::file_read_awaiter(detail::file_state* of, std::uint64_t from,
                                      mutable_bytes room) noexcept
     : file_wait(op_code::read, of) {
     op::address = room.data();
     op::length = at_once(room.size());
-    op::offset = offset;
-    if (offset == op::at_position) refuse(system_code(-EINVAL));
+    op::offset = from;
+    if (from == op::at_position) refuse(system_code(-EINVAL));
 }
 
 lariat::result<std::size_t> file_read_awaiter::finish_nothrow() {
@@ -232,14 +232,14 @@ lariat::result<std::size_t> file_read_awaiter::finish_nothrow() {
     return std::size_t{*ended};
 }
 
-file_write_awaiter::file_write_awaiter(detail::file_state* of, std::uint64_t offset, bytes data,
+file_write_awaiter::file_write_awaiter(detail::file_state* of, std::uint64_t at, bytes data,
                                        std::uint32_t flags) noexcept
     : file_wait(op_code::write, of) {
     op::address = const_cast<std::byte*>(data.data());  // the kernel reads it
     op::length = at_once(data.size());
-    op::offset = offset;
+    op::offset = at;
     op::argument = flags;
-    if (offset == op::at_position) refuse(system_code(-EINVAL));
+    if (at == op::at_position) refuse(system_code(-EINVAL));
 }
 
 lariat::result<std::size_t> file_write_awaiter::finish_nothrow() {

@@ -84,10 +84,10 @@ class directory_reader {
 
 }  // namespace
 
-path_change_awaiter::path_change_awaiter(op_code code, const char* verb, std::string path,
-                                         std::uint32_t argument, std::uint32_t permissions) noexcept
-    : path_wait(code, std::move(path)), verb_(verb) {
-    op::argument = argument;
+path_change_awaiter::path_change_awaiter(op_code what, const char* verb, std::string path,
+                                         std::uint32_t flags, std::uint32_t permissions) noexcept
+    : path_wait(what, std::move(path)), verb_(verb) {
+    op::argument = flags;
     op::length = permissions;
 }
 

@@ -109,10 +109,10 @@ op plain(op_code code) noexcept {
 
 }  // namespace
 
-file_wait::file_wait(op_code code) noexcept : io_awaiter(plain(code)) {}
+file_wait::file_wait(op_code what) noexcept : io_awaiter(plain(what)) {}
 
-file_wait::file_wait(op_code code, file_state* of) noexcept
-    : io_awaiter(plain(code)), file_(of), of_file_(true) {}
+file_wait::file_wait(op_code what, file_state* of) noexcept
+    : io_awaiter(plain(what)), file_(of), of_file_(true) {}
 
 file_wait::file_wait(file_wait&& other) noexcept
     : io_awaiter(static_cast<io_awaiter&&>(other)),
@@ -145,8 +145,8 @@ std::string_view file_wait::path() const noexcept {
     return file_ ? std::string_view(file_->path) : std::string_view("a closed file");
 }
 
-path_wait::path_wait(op_code code, std::string path) noexcept
-    : file_wait(code), path_(std::move(path)) {
+path_wait::path_wait(op_code what, std::string path) noexcept
+    : file_wait(what), path_(std::move(path)) {
     check(path_);
 }
 

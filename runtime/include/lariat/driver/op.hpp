@@ -26,10 +26,10 @@ namespace lariat {
 ///
 ///   read, write at an offset, as above; argument: RWF_ flags
 ///   open            path   permissions     O_ flags       the new descriptor
-///   status          path   STATX_ mask     AT_ flags      0; a struct statx is filled, see `second`
+///   status          path   STATX_ mask     AT_ flags      0; `second` is a struct statx, filled
 ///   sync            -      -               1: data alone  0
 ///   truncate        -      -               -              0; the file's size is `offset`
-///   rename          path   AT_FDCWD        RENAME_ flags  0; the new path is `second`
+///   rename          path   AT_FDCWD        RENAME_ flags  0; `second` is the new path
 ///   remove          path   -               AT_REMOVEDIR   0
 ///   make_directory  path   permissions     -              0
 enum class op_code : std::uint8_t {

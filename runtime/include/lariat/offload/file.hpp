@@ -134,7 +134,7 @@ class LARIAT_EXPORT open_awaiter : public detail::path_wait {
 
 class LARIAT_EXPORT file_read_awaiter : public detail::file_wait {
  public:
-    file_read_awaiter(detail::file_state* of, std::uint64_t offset, mutable_bytes room) noexcept;
+    file_read_awaiter(detail::file_state* of, std::uint64_t from, mutable_bytes room) noexcept;
     std::size_t await_resume() { return detail::value_or_throw(finish_nothrow(), "read", path()); }
     lariat::result<std::size_t> finish_nothrow();
 };
@@ -142,7 +142,7 @@ class LARIAT_EXPORT file_read_awaiter : public detail::file_wait {
 class LARIAT_EXPORT file_write_awaiter : public detail::file_wait {
  public:
     /// `flags`: RWF_ of pwritev2(2).
-    file_write_awaiter(detail::file_state* of, std::uint64_t offset, bytes data,
+    file_write_awaiter(detail::file_state* of, std::uint64_t at, bytes data,
                        std::uint32_t flags) noexcept;
     std::size_t await_resume() {
         return detail::value_or_throw(finish_nothrow(), "write to", path());
@@ -169,8 +169,8 @@ class LARIAT_EXPORT file_size_awaiter : public file_status_awaiter {
 /// A verb that gives nothing back: fsync, fdatasync, truncate.
 class LARIAT_EXPORT file_change_awaiter : public detail::file_wait {
  public:
-    file_change_awaiter(detail::file_state* of, op_code code, const char* verb) noexcept
-        : file_wait(code, of), verb_(verb) {}
+    file_change_awaiter(detail::file_state* of, op_code what, const char* verb) noexcept
+        : file_wait(what, of), verb_(verb) {}
     void await_resume() { detail::value_or_throw(finish_nothrow(), verb_, path()); }
     lariat::result<void> finish_nothrow();
 

@@ -16,8 +16,8 @@ namespace lariat {
 /// A verb on paths that gives nothing back.
 class LARIAT_EXPORT path_change_awaiter : public detail::path_wait {
  public:
-    path_change_awaiter(op_code code, const char* verb, std::string path,
-                        std::uint32_t argument = 0, std::uint32_t permissions = 0) noexcept;
+    path_change_awaiter(op_code what, const char* verb, std::string path, std::uint32_t flags = 0,
+                        std::uint32_t permissions = 0) noexcept;
     void await_resume() { detail::value_or_throw(finish_nothrow(), verb_, path_); }
     lariat::result<void> finish_nothrow() { return outcome().error(); }
 

@@ -66,9 +66,9 @@ class LARIAT_EXPORT file_wait : public io_awaiter {
 
  protected:
     /// What is asked of no open file.
-    explicit file_wait(op_code code) noexcept;
+    explicit file_wait(op_code what) noexcept;
     /// What is asked of `of`; null, or closed when it is awaited: errc::closed.
-    file_wait(op_code code, file_state* of) noexcept;
+    file_wait(op_code what, file_state* of) noexcept;
     file_wait(file_wait&& other) noexcept;
 
     /// It ends with `why` when it is awaited, and nothing is asked of the system.
@@ -112,9 +112,9 @@ class LARIAT_EXPORT path_wait : public file_wait {
     }
 
  protected:
-    path_wait(op_code code, std::string path) noexcept;
+    path_wait(op_code what, std::string path) noexcept;
     /// What the kernel calls an empty path: the open file itself.
-    path_wait(op_code code, file_state* of) noexcept : file_wait(code, of) {}
+    path_wait(op_code what, file_state* of) noexcept : file_wait(what, of) {}
 
     /// Refuses a path that no system call can be given whole.
     void check(const std::string& path) noexcept;

@@ -100,8 +100,8 @@ unsigned uring_driver::on_failure(op& operation, std::int32_t result) noexcept {
             starve(operation);
             return 0;
         }
-        if (result == -EOPNOTSUPP && operation.code == op_code::write &&
-            !is_file_op(operation) && !is_marked(operation, tried_again)) {
+        if (result == -EOPNOTSUPP && operation.code == op_code::write && !is_file_op(operation) &&
+            !is_marked(operation, tried_again)) {
             style_.quiet_writes = false;  // RWF_NOSIGNAL is not known here
             set_mark(operation, tried_again);
             start(operation, issued);
