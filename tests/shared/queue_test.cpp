@@ -133,7 +133,7 @@ TEST_CASE("shared::queue: a cancelled put puts nothing, and one that was named k
         auto waiting = q.put(std::make_unique<int>(2));
         const auto ended = co_await nothrow(timeout(1ms, waiting));
         CHECK(ended.error() == errc::timed_out);
-        kept = *waiting.held();
+        kept = *waiting.item();
     };
     loops.spawn_on(0, body());
     loops.finish();

@@ -55,8 +55,8 @@ void require_no_loop(const char* verb, const char* instead, std::source_location
     if (this_scheduler == nullptr) [[likely]]
         return;
     std::fprintf(stderr,
-                 "%s:%u: rule: %s is for threads without a loop; here it would stop all tasks of "
-                 "the loop that runs on this thread.\n"
+                 "lariat: %s:%u: broken rule: %s is for threads without a loop; here it would stop "
+                 "all tasks of the loop that runs on this thread.\n"
                  "  wrong: x.%s()\n"
                  "  right: %s\n",
                  where.file_name(), static_cast<unsigned>(where.line()), verb, verb, instead);

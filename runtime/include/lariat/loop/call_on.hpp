@@ -219,12 +219,13 @@ class [[nodiscard("it does nothing until it is awaited: co_await call_on(loop, f
 }  // namespace detail
 
 /// Calls fn() on another loop, or on this one, and awaits what it returns. If that is a task, it
-/// runs as one there.
+/// runs as one there, without the caller's task-locals.
 ///
 ///     int total = co_await lariat::call_on(other, [&] { return counters.total(); });
 ///     co_await lariat::call_on(other, [&]() -> lariat::task<> { co_await stream.close(); });
 ///
-/// Order        calls of one loop to another begin in the order in which they were made
+/// Order        calls of one loop to another begin in the order in which they were made; a loop
+///              that is between two runs begins them in the next
 /// Suspends until it has ended there · Returns its result · Errors: its exception; closed_error
 /// (through nothrow: errc::closed) if the loop has closed, or closes, or its run ends, before the
 /// end of the call: what had begun there has then been cancelled and has ended · Cancel: a task is

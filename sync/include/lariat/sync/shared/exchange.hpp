@@ -44,11 +44,11 @@ class shared_exchange {
         taker(teller how, taker&& other) noexcept : shared_place(how, other) {}
         std::optional<T> item;
     };
-    /// One who waits for room. `item` stays where it is until it is accepted.
+    /// One who waits for room. What it offers stays where it is until it is accepted.
     struct giver : shared_place {
         explicit giver(teller how) noexcept : shared_place(how) {}
         giver(teller how, giver&& other) noexcept : shared_place(how, other) {}
-        T* item = nullptr;
+        T* offered = nullptr;
         offer ending = offer::full;
         std::exception_ptr failure;
     };
@@ -70,7 +70,7 @@ class shared_exchange {
             return offer::closed;
         } else {
             if (waits != nullptr) {
-                waits->item = &item;
+                waits->offered = &item;
                 givers_.add(*waits);
             }
             return offer::full;
@@ -91,7 +91,7 @@ class shared_exchange {
         }
         if (!givers_.empty()) {  // there is no room at all
             giver& first = givers_.serve_first();
-            place.emplace(std::move(*first.item));
+            place.emplace(std::move(*first.offered));
             accept(first, served);
             return true;
         }
@@ -145,7 +145,7 @@ class shared_exchange {
         while (!givers_.empty() && store_.size() < room_) {
             giver& first = givers_.serve_first();
             try {
-                store_.push(std::move(*first.item));
+                store_.push(std::move(*first.offered));
                 accept(first, served);
             } catch (...) {
                 first.failure = std::current_exception();
@@ -207,16 +207,16 @@ class [[nodiscard("it gives nothing until it is awaited: co_await it")]] shared_
       public single_step {
  public:
     template <class U>
-    shared_give(shared_exchange<T>& to, U&& gift)
+    shared_give(shared_exchange<T>& to, U&& offering)
         : task_in_line<typename shared_exchange<T>::giver>(kind_of_wait),
           to_(&to),
-          held_(std::forward<U>(gift)) {}
+          item_(std::forward<U>(offering)) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
         party& p = *frame.promise().who;
         this->set_out();
-        const offer now = to_->give(held_, this);
+        const offer now = to_->give(item_, this);
         if (now == offer::full) {
             this->park(p, frame);
             return true;
@@ -231,7 +231,7 @@ class [[nodiscard("it gives nothing until it is awaited: co_await it")]] shared_
         return result_of_offer(this->ending, this->failure);
     }
     /// What was to be given, while it was not.
-    [[nodiscard]] T& held() noexcept { return held_; }
+    [[nodiscard]] T& item() noexcept { return item_; }
 
  private:
     static void cut(waiter& w) noexcept {
@@ -241,7 +241,7 @@ class [[nodiscard("it gives nothing until it is awaited: co_await it")]] shared_
     static constexpr wait_kind kind_of_wait{Words::give, &cut};
 
     shared_exchange<T>* to_;
-    T held_;
+    T item_;
 };
 
 /// The same for a thread without a loop. Errors: errc::timed_out, errc::closed.
