@@ -5,11 +5,14 @@
 #include <lariat/base/clock.hpp>
 #include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
+#include <lariat/cores/loop_thread.hpp>
 #include <lariat/loop/call_on.hpp>
 #include <lariat/loop/future.hpp>
+#include <lariat/loop/interval.hpp>
 #include <lariat/loop/io.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/loop/loop_ref.hpp>
+#include <lariat/loop/timer.hpp>
 #include <lariat/net/address.hpp>
 #include <lariat/net/buffered_reader.hpp>
 #include <lariat/net/buffered_writer.hpp>
@@ -20,10 +23,14 @@
 #include <lariat/offload/file.hpp>
 #include <lariat/offload/file_system.hpp>
 #include <lariat/offload/files.hpp>
+#include <lariat/offload/offload.hpp>
+#include <lariat/offload/pool_future.hpp>
 #include <lariat/offload/signals.hpp>
+#include <lariat/offload/thread_pool.hpp>
 #include <lariat/sync/auto_reset_event.hpp>
 #include <lariat/sync/barrier.hpp>
 #include <lariat/sync/bounded_semaphore.hpp>
+#include <lariat/sync/broadcast.hpp>
 #include <lariat/sync/channel.hpp>
 #include <lariat/sync/condition.hpp>
 #include <lariat/sync/event.hpp>
@@ -43,7 +50,6 @@
 #include <lariat/sync/shared/mutex.hpp>
 #include <lariat/sync/shared/queue.hpp>
 #include <lariat/sync/shared/semaphore.hpp>
-#include <lariat/sync/broadcast.hpp>
 #include <lariat/sync/watch.hpp>
 #include <lariat/task/as_completed.hpp>
 #include <lariat/task/async_generator.hpp>

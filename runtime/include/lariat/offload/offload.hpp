@@ -13,7 +13,8 @@ namespace lariat {
 ///     const lariat::use_pool chosen(slow_disks);
 ///     lariat::run(main_task());
 ///
-/// Threads      its own: of a loop, the one that runs it
+/// Threads      its own: of a loop, the one that runs it. It counts for all tasks there: in a task
+///              it may stand around a call of offload(), not around an await
 /// Lifetime     the pool outlives it, and the work that was given to it; nested, the innermost one
 ///              counts
 class LARIAT_EXPORT use_pool {
