@@ -4,8 +4,8 @@
 #include <lariat/driver/options.hpp>
 
 #include "driver/lent_piece.hpp"
+#include "driver/lent_sizes.hpp"
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,9 +27,8 @@ class lent_pool {
  public:
     using space = lent_space;
 
-    explicit lent_pool(const driver_options& options)
-        : bytes_(std::bit_ceil(options.lent_buffer_bytes)),
-          count_(std::bit_ceil(options.lent_buffer_count)) {
+    explicit lent_pool(const driver_options& options) : lent_pool(lent_sizes(options)) {}
+    explicit lent_pool(lent_sizes sizes) : bytes_(sizes.bytes), count_(sizes.count) {
         buffers_.reserve(count_);
         free_.reserve(count_);
     }

@@ -1,12 +1,12 @@
 #include "driver/uring/buffer_ring.hpp"
 
+#include "driver/lent_sizes.hpp"
 #include "driver/uring/abi.hpp"
 #include "driver/uring/ring.hpp"
 
 #include <lariat/base/assert.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <system_error>
 
@@ -18,8 +18,6 @@ namespace lariat::detail {
 namespace {
 
 constexpr std::uint16_t group = 0;
-/// io_uring_register_buf_ring(3): at most so many entries.
-constexpr std::uint32_t most_buffers = 1U << 15;
 /// A whole buffer for each receive: large enough for a burst, small enough for many receivers.
 constexpr std::uint32_t whole_buffer_bytes = 16 * 1024;
 
@@ -61,11 +59,12 @@ buffer_ring::buffer_ring(ring& kernel, const driver_options& options) : kernel_(
 }
 
 void buffer_ring::size(const driver_options& options) noexcept {
-    bytes_ = std::bit_ceil(std::clamp<std::uint32_t>(options.lent_buffer_bytes, 64, 1U << 30));
-    count_ = std::bit_ceil(std::clamp<std::uint32_t>(options.lent_buffer_count, 1, most_buffers));
+    const lent_sizes wanted(options);
+    bytes_ = wanted.bytes;
+    count_ = wanted.count;
     if (incremental_ || bytes_ <= whole_buffer_bytes) return;
     const std::uint64_t pieces = std::uint64_t{count_} * (bytes_ / whole_buffer_bytes);
-    count_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(pieces, most_buffers));
+    count_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(pieces, lent_sizes::most_count));
     bytes_ = whole_buffer_bytes;
 }
 
