@@ -1,6 +1,7 @@
 #include "driver/lent_pool.hpp"
 
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -9,12 +10,14 @@ using lariat::detail::lent_pool;
 
 namespace {
 
-lent_pool make(std::uint32_t bytes, std::uint32_t count) {
+lariat::driver_options limits(std::uint32_t bytes, std::uint32_t count) {
     lariat::driver_options options;
     options.lent_buffer_bytes = bytes;
     options.lent_buffer_count = count;
-    return lent_pool(options);
+    return options;
 }
+
+lent_pool make(std::uint32_t bytes, std::uint32_t count) { return lent_pool(limits(bytes, count)); }
 
 }  // namespace
 
@@ -79,4 +82,16 @@ TEST_CASE("lent pool: names and memory of all leases are distinct, sizes are pow
         CHECK(out[i].at[1023] == static_cast<std::byte>('a' + i));
         CHECK(pool.give_back(out[i].name));
     }
+}
+
+TEST_CASE("lent pool: sizes beyond reason are the nearest within it") {
+    constexpr std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
+    const lariat::detail::lent_sizes large(limits(most, most));
+    CHECK(large.bytes == 1U << 30);
+    CHECK(large.count == 1U << 15);
+    const lariat::detail::lent_sizes small(limits(0, 0));
+    CHECK(small.bytes == 64);
+    CHECK(small.count == 1);
+    lent_pool pool = make(0, 0);
+    CHECK(pool.room().bytes == 64);
 }

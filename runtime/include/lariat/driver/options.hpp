@@ -31,8 +31,9 @@ struct driver_options {
     std::uint32_t submission_entries = 1024;
     std::uint32_t completion_entries = 4096;
     std::uint32_t uring_features = all_uring_features;
-    std::uint32_t lent_buffer_bytes = 256 * 1024;  ///< one lent buffer; memory is touched lazily
-    std::uint32_t lent_buffer_count = 64;          ///< at most so many; they are made on demand
+    /// One lent buffer, from 64 bytes to 1 GiB; memory is touched lazily.
+    std::uint32_t lent_buffer_bytes = 256 * 1024;
+    std::uint32_t lent_buffer_count = 64;  ///< at most so many, to 32,768; they are made on demand
     /// While all of those are held, receives go on in blocks of their own, each as large as what
     /// came: so many bytes of them at most. Then receives wait until something is given back.
     std::uint64_t lent_spare_bytes = ~std::uint64_t{0};
