@@ -90,11 +90,30 @@ double wake_and_back() {
     return microseconds;
 }
 
+constexpr int offloads = 20'000;
+
+lariat::task<> offload_again_and_again() {
+    auto nothing = [] {};
+    for (int i = 0; i < offloads; ++i) co_await lariat::offload(nothing);
+}
+
+/// One offload after the other: the loop and the worker sleep in turn.
+template <class Watch>
+double offload_round_trip() {
+    const Watch watch;
+    lariat::run(offload_again_and_again());
+    return watch.each(offloads) / 1e3;
+}
+
 }  // namespace
 
 void bench::thread_benches(suite& all) {
     all.add("post from another thread, per item under load", "ns", 30,
             [] { return lariat::run(posts_under_load()); });
+    // The time of both threads: what the loop spends, and what the worker does.
+    all.add("offload round trip, CPU time", "us", 4,
+            offload_round_trip<bench::watch_of<CLOCK_PROCESS_CPUTIME_ID>>);
+    all.add("offload round trip, wall", "us", 0, offload_round_trip<wall_watch>);
     if (std::thread::hardware_concurrency() > 1) {
         all.add("wake a sleeping loop on the other core and back", "us",
                 1.1 * all.median_of(wake_floor), wake_and_back);
