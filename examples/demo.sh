@@ -72,6 +72,19 @@ shows timeout_and_cancel 'timeout: timeout: timed out' \
     'worker: cancelled, but this still gets done' 'worker was cancelled: yes' \
     'race: number 1 won with 2' "the scope's work finished: no, its deadline came"
 shows pipeline '2 3 5 7 11 ' '31 37 41 43 47 ' 'sent 60, the mean is 30.0'
+shows producer_consumer 'close: 100 buns were eaten' 'close: one more bun? closed' \
+    'pills: 30 buns were eaten, three eaters went home' \
+    'join: 20 buns were eaten, and the eaters wait for more' \
+    'a put that ran out of time has put nothing: size 1' \
+    'queue.put_nowait: the queue is full'
+shows traffic_lights 'car 1 comes at red and waits' 'car 3 comes at green and drives on' \
+    'the impatient one turns back' 'nobody is left in the street'
+shows wait_for_service 'worker 1: still waiting, 100 ms so far' 'service: up' \
+    '10 workers were served'
+shows run_programs 'exit code 0, output 4 bytes, errors 4 bytes' \
+    'exit code -15, output 0 bytes, errors 0 bytes' 'tr says: FROM LARIAT' 'tr ended with 0' \
+    'sorted: the first is 1, of 1288895 bytes' 'asked, then killed: -9' \
+    'too slow: the program was ended' 'no such program: no-such-program: No such file or directory'
 
 for driver in uring epoll; do
     title "echo_server under load (LARIAT_BACKEND=$driver where the kernel has it)"
@@ -112,6 +125,55 @@ if serve upper_server; then
     stop_server upper_server || code=1
 fi
 judge upper_server "$code"
+
+title 'chat: two who talk, and one who never reads'
+code=1
+if serve chat; then
+    code=0
+    timeout 60 python3 - "$port" <<'VISITORS' || code=1
+import socket, sys
+
+def join(name):
+    visitor = socket.socket()
+    visitor.settimeout(20)
+    if name == "deaf":
+        visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    visitor.connect(("127.0.0.1", int(sys.argv[1])))
+    visitor.sendall(name.encode() + b"\n")
+    return visitor
+
+ann = join("ann")
+ann_hears = ann.makefile("r")
+heard = [ann_hears.readline()]
+deaf = join("deaf")
+heard.append(ann_hears.readline())
+bob = join("bob")
+heard.append(ann_hears.readline())
+bob_hears = bob.makefile("r")
+bob_hears.readline()
+
+# In step, so that those who read always keep up, until the one who does not read is shown out.
+for _ in range(1000):
+    bob.sendall((b"x" * 4000 + b"\n") * 50)
+    for hears in (ann_hears, bob_hears):
+        said = 0
+        while said < 50:
+            line = hears.readline()
+            said += line.startswith("bob: ")
+            if hears is ann_hears and not line.startswith("bob: "):
+                heard.append(line)
+    if len(heard) > 3:
+        break
+bob.shutdown(socket.SHUT_RDWR)
+heard.append(ann_hears.readline())
+for line in heard:
+    print("ann heard:", line, end="")
+sys.exit(heard != ["ann is here\n", "deaf is here\n", "bob is here\n",
+                   "deaf did not keep up\n", "bob has left\n"])
+VISITORS
+    stop_server chat || code=1
+fi
+judge chat "$code"
 
 if [ -x "$examples/concurrent_fetch" ]; then
     title 'concurrent_fetch: 40 files and one that is not there, from a server of Python'
