@@ -1,19 +1,30 @@
 #include <lariat/net/http/client.hpp>
 
 #include "death.hpp"
+#include "heap_fault.hpp"
 #include "http_server.hpp"
+#include "net_support.hpp"
 
 #include <lariat/task/gather.hpp>
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/timeout.hpp>
 
+#include "driver/fault.hpp"
+#include "http/connection_pool.hpp"
+#include "loop/loop_state.hpp"
+
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -174,6 +185,71 @@ TEST_CASE("http pool: bytes after an answer make its connection unfit for anothe
     });
 }
 
+/// The first connection answers "one", and once `go_on` is set does what nobody asked for: it goes
+/// on talking, or closes. Others answer "own".
+http_server::script talking_on(const bool& go_on, bool closes) {
+    return [&go_on, closes](http_peer& peer) -> task<> {
+        (void)co_await peer.request();
+        if (peer.number() != 0) {
+            co_await peer.send(ok("own"));
+            co_return co_await peer.wait_for_end();
+        }
+        co_await peer.send(ok("one"));
+        while (!go_on) co_await yield_now();
+        if (closes)
+            co_await peer.close();
+        else
+            co_await peer.send(ok("nobody asked"));
+    };
+}
+
+TEST_CASE("http pool: who waits for a connection gets none that spoke or closed unasked") {
+    for (const bool closes : {false, true}) {
+        bool go_on = false;
+        with_server(talking_on(go_on, closes), [&go_on](http_server& server) -> task<> {
+            http::client session(at_most(1));
+            http::response first = co_await session.get(server.url("/one"));
+            auto second = spawn(
+                [](http::client& with, std::string url) -> task<std::string> {
+                    http::response answer = co_await with.post(std::move(url), "not repeated");
+                    co_return co_await answer.text();
+                },
+                std::ref(session), server.url("/own"));
+            while (session.stats().waiting != 1) co_await yield_now();
+            go_on = true;
+            co_await net_test::turns(5);
+            CHECK(co_await first.text() == "one");
+            CHECK(co_await second == "own");
+            CHECK(session.stats().opened == 2);
+            CHECK(session.stats().reused == 0);
+            CHECK(session.stats().retried == 0);
+        });
+    }
+}
+
+TEST_CASE("http pool: no memory for a host's record fails that request, and no other") {
+    const leak_check leaks;
+    lariat::run([]() -> task<> {
+        const std::string host(100, 'h');
+        const auto pool = std::make_shared<http::detail::connection_pool>(http::client_options());
+        for (std::size_t spared = 0, struck = 1; struck != 0; ++spared) {
+            {
+                auto asking = pool->acquire(host);
+                const heap_fault no_room_for_names(host.size() + 1, spared);
+                try {
+                    const http::detail::lease got = co_await std::move(asking);
+                } catch (const std::bad_alloc&) {
+                    CHECK(pool->stats().open == 0);
+                }
+                struck = no_room_for_names.struck();
+            }
+            const http::detail::lease got = co_await pool->acquire(host);
+            CHECK(pool->stats().open == 1);
+        }
+        CHECK(pool->stats().open == 0);
+    }());
+}
+
 /// Answers `served` requests on each connection, then closes it when the next one comes.
 http_server::script hanging_up_after(int served) {
     return [served](http_peer& peer) -> task<> {
@@ -193,6 +269,28 @@ TEST_CASE("http pool: a kept connection that closes on the request is replaced o
         CHECK(co_await text_of(session, server.url()) == "1");
         CHECK(session.stats().retried == 1);
         CHECK(session.stats().opened == 2);
+    });
+}
+
+TEST_CASE("http pool: the new connection of a request that was sent again is kept") {
+    const http::client* asking = nullptr;
+    auto closes_when_asked_again = [&asking](http_peer& peer) -> task<> {
+        (void)co_await peer.request();
+        co_await peer.send(ok(std::to_string(peer.number())));
+        if (peer.number() != 0) co_return co_await peer.wait_for_end();
+        while (asking == nullptr || asking->stats().in_use == 0) co_await yield_now();
+    };
+    lariat::detail::fault_plan plan;
+    plan.at(op_code::send, 2, lariat::detail::fault::fail(EPIPE));  // the second request
+    with_server(closes_when_asked_again, [&](http_server& server) -> task<> {
+        lariat::detail::loop_state::current().driver_.set_faults(&plan);
+        http::client session;
+        CHECK(co_await text_of(session, server.url()) == "0");
+        asking = &session;
+        CHECK(co_await text_of(session, server.url()) == "1");
+        CHECK(plan.struck() == 1);
+        CHECK(session.stats().retried == 1);
+        CHECK(session.stats().idle == 1);
     });
 }
 
@@ -268,6 +366,53 @@ TEST_CASE("http pool: a response may outlive its client and its run") {
     };
     lariat::run(main());
     CHECK(kept->status() == 200);
+}
+
+const std::string in_chunks =
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    "3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n";
+
+/// What a run leaves: an answer whose bytes have come and are not read, and its client.
+struct left_behind {
+    std::optional<http::client> session{std::in_place};
+    std::optional<http::response> answer;
+};
+
+task<> fetch(http_server& server, left_behind& into) {
+    server.start();
+    into.answer = co_await into.session->get(server.url());
+}
+
+TEST_CASE("http pool: what had come of an answer outlives its loop, read on or dropped") {
+    for (const bool client_goes : {false, true}) {
+        const leak_check leaks;
+        for (const bool dropped : {false, true}) {
+            http_server server(replying([](const seen_request&) { return in_chunks; }));
+            left_behind left;
+            lariat::run(fetch(server, left));
+            if (client_goes) left.session.reset();
+            if (dropped)
+                left.answer.reset();
+            else
+                CHECK(lariat::run(left.answer->text()) == "onetwothree");
+            if (!client_goes) CHECK(left.session->stats().in_use + left.session->stats().idle == 0);
+        }
+    }
+}
+
+TEST_CASE("http pool: an answer whose loop closed without memory for its bytes has lost them") {
+    const leak_check leaks;
+    http_server server(replying([](const seen_request&) { return in_chunks; }));
+    left_behind left;
+    std::optional<lariat::loop> own(std::in_place);
+    own->run(fetch(server, left));
+    {
+        const heap_fault no_room_for_the_rest(in_chunks.size());
+        own.reset();
+        CHECK(no_room_for_the_rest.struck() == 1);
+    }
+    CHECK(left.answer->status() == 200);
+    CHECK_THROWS_AS((void)lariat::run(left.answer->text()), std::system_error);
 }
 
 TEST_CASE("http pool: a client may serve several runs") {

@@ -1,5 +1,6 @@
 #include <lariat/net/http/client.hpp>
 
+#include "death.hpp"
 #include "http_server.hpp"
 
 #include <doctest/doctest.h>
@@ -9,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -236,6 +238,31 @@ TEST_CASE("http client: the connection is free as soon as the body's last byte w
                     CHECK(session.stats().in_use == 0);
                     CHECK(session.stats().idle == 1);
                 });
+}
+
+TEST_CASE("http client: a response that was moved from stops the program with the rule") {
+    using rule = void (*)(http::response&);
+    for (const rule breaks : {
+             rule([](http::response& empty) { (void)empty.status(); }),
+             rule([](http::response& empty) { (void)empty.reason(); }),
+             rule([](http::response& empty) { (void)empty.headers(); }),
+             rule([](http::response& empty) { (void)empty.url(); }),
+             rule([](http::response& empty) { (void)empty.content_length(); }),
+             rule([](http::response& empty) { (void)empty.text(); }),
+             rule([](http::response& empty) { (void)empty.read_chunk(); }),
+             rule([](http::response& empty) {
+                 char room = 0;
+                 (void)empty.read_some(mutable_bytes(&room, 1));
+             }),
+         })
+        CHECK(stops_with("this http::response was moved from", [breaks] {
+            with_server(saying(ok("")), [breaks](http_server& server) -> task<> {
+                http::client session;
+                http::response answer = co_await session.get(server.url());
+                const http::response taken(std::move(answer));
+                breaks(answer);
+            });
+        }));
 }
 
 TEST_CASE("http client: redirects are followed, relative ones too") {

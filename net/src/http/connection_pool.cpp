@@ -80,7 +80,7 @@ connection_pool::acquire_awaiter connection_pool::acquire(std::string host) {
 bool connection_pool::begin(acquire_awaiter& asker) {
     const auto found = hosts_.try_emplace(asker.host_);
     host_slots& at = found.first->second;
-    if (found.second) at.name = asker.host_;
+    at.name = &found.first->first;
     while (!asker.granted_.held_ && !at.idle.empty()) {
         std::unique_ptr<connection> kept = take_idle(static_cast<connection&>(at.idle.back()));
         const bool usable = !kept->spoiled();
@@ -105,8 +105,9 @@ bool connection_pool::begin(acquire_awaiter& asker) {
 
 /// A lease has ended; what it leaves goes to the first in line, else it is kept or forgotten.
 void connection_pool::put_back(host_slots& at, std::unique_ptr<connection> kept) noexcept {
-    // A response may end where no loop runs, after run() for instance.
-    if (closed_ || this_scheduler == nullptr) kept.reset();
+    // A response may end where no loop runs, after run() for instance. One whose body was read late
+    // may leave a connection that has spoken or closed meanwhile: the next request must not see it.
+    if (closed_ || this_scheduler == nullptr || (kept && kept->spoiled())) kept.reset();
     if (!at.line.empty()) {
         auto& first = static_cast<acquire_awaiter&>(at.line.front());
         if (kept) ++counts_.reused;
@@ -148,7 +149,7 @@ void connection_pool::drop_idle(connection& idle) noexcept {
 
 void connection_pool::free_slot(host_slots& at) noexcept {
     --counts_.open;
-    if (--at.open == 0) hosts_.erase(hosts_.find(at.name));
+    if (--at.open == 0) hosts_.erase(hosts_.find(*at.name));
 }
 
 /// One timer for all: they are kept equally long, so the front is the first to go. When the front

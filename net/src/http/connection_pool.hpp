@@ -48,7 +48,7 @@ struct connection : age_link, host_link {
 ///              them
 /// Invariant 3  it exists while open != 0 or somebody is in line
 struct host_slots {
-    std::string name;
+    const std::string* name = nullptr;  ///< its key in the pool's map
     std::size_t open = 0;
     list<host_link> idle;  ///< owned; the back was used last
     wait_queue line;

@@ -41,10 +41,22 @@ exchange::exchange(lease at, terms asked, const client_options& options)
       at_(std::move(at)) {}
 
 exchange::~exchange() {
-    while (at_.connected() && !piece_.empty()) {
+    while (at_.connected() && !piece().empty()) {
         piece_ = {};
         parse_on();
     }
+}
+
+std::string_view exchange::in_chunk(stretch part) const noexcept {
+    return chunk_.empty() ? std::string_view() : chunk_.text().substr(part.from, part.size);
+}
+
+/// Reads on in the rest, up to one event.
+response_parser::step exchange::feed_rest() {
+    const response_parser::step got = at_->parser.feed(rest());
+    rest_.from += got.used;
+    rest_.size -= got.used;
+    return got;
 }
 
 /// The deadline of a step that may take so long. A step that is ready at once would not notice that
@@ -94,7 +106,7 @@ task<std::error_code> exchange::ask(std::string_view request_head, std::string_v
     if (!sent) sent = co_await send(request_body);
     // A server may answer, as with 413, and close without having read all.
     if (sent && !is_hangup(sent)) co_return sent;
-    if (sent) terms_.reusable = false;
+    cut_off_ = static_cast<bool>(sent);
     const std::error_code read = co_await read_head();
     if (read && sent) co_return sent;
     co_return read;
@@ -120,13 +132,14 @@ task<std::error_code> exchange::send(std::string_view data) {
 /// The next bytes of the connection, none at its end.
 task<std::error_code> exchange::receive() {
     chunk_ = lent_bytes();
+    piece_ = {};
     rest_ = {};
     auto got = co_await nothrow(timeout_at(latest(read_timeout_), at_->stream.receive()));
     if (!got && got.error() == errc::timed_out)
         time_out("nothing came for " + in_seconds(read_timeout_));
     if (!got) co_return got.error();
     chunk_ = std::move(*got);
-    rest_ = chunk_.text();
+    rest_ = {0, chunk_.size()};
     co_return std::error_code();
 }
 
@@ -134,14 +147,13 @@ task<std::error_code> exchange::read_head() {
     response_parser& parser = at_->parser;
     for (;;) {
         const std::error_code failed = co_await receive();
-        const bool nothing = failed || rest_.empty();
+        const bool nothing = failed || rest().empty();
         if (nothing && !parser.begun())
             co_return failed ? failed : make_error_code(errc::incomplete);
         try {
             if (failed) throw std::system_error(failed, "receiving the answer's head");
             if (nothing) parser.finish();
-            const response_parser::step got = parser.feed(rest_);
-            rest_.remove_prefix(got.used);
+            const response_parser::step got = feed_rest();
             if (got.what != response_parser::event::head) continue;
         } catch (...) {
             rethrow_naming(terms_.label);
@@ -159,7 +171,7 @@ task<> exchange::fill() {
         const std::error_code failed = co_await receive();
         try {
             if (failed) throw std::system_error(failed, terms_.label + ": receiving the body");
-            if (rest_.empty()) end_of_stream();
+            if (rest().empty()) end_of_stream();
         } catch (...) {
             fail();
         }
@@ -178,27 +190,30 @@ void exchange::end_of_stream() {
 }
 
 void exchange::take(std::size_t count) noexcept {
-    piece_.remove_prefix(count);
-    if (piece_.empty() && !complete_) parse_on();
+    piece_.from += count;
+    piece_.size -= count;
+    if (piece().empty() && !complete_) parse_on();
 }
 
 void exchange::let_go() noexcept {
-    if (piece_.empty()) chunk_ = lent_bytes();
+    if (piece().empty()) chunk_ = lent_bytes();
 }
 
 /// Reads on in what is there, so that an answer is known to be complete as soon as its last byte is
 /// taken. What is wrong after bytes that are right is told after them.
 void exchange::parse_on() noexcept {
     try {
-        while (piece_.empty() && !complete_) {
-            const response_parser::step got = at_->parser.feed(rest_);
-            rest_.remove_prefix(got.used);
-            piece_ = got.body;
+        while (piece().empty() && !complete_) {
+            const response_parser::step got = feed_rest();
+            if (!got.body.empty())
+                piece_ = {static_cast<std::size_t>(got.body.data() - chunk_.text().data()),
+                          got.body.size()};
             if (got.what == response_parser::event::need_more) return;
             complete_ = got.what == response_parser::event::complete;
         }
         if (!complete_) return;
-        const bool clean = at_->parser.keep_alive() && terms_.reusable && rest_.empty();
+        const bool clean =
+            at_->parser.keep_alive() && terms_.reusable && !cut_off_ && rest().empty();
         if (clean) at_.keep();
         at_ = lease();
     } catch (...) {

@@ -23,7 +23,8 @@ namespace lariat::http::detail {
 /// States       asking (ask) -> body (the head is complete) -> complete | failed
 /// Invariant 1  it holds its lease until the answer is complete or has failed; only a complete one,
 ///              with nothing after it, gives the connection back for reuse
-/// Invariant 2  piece and rest lie in chunk, in this order
+/// Invariant 2  piece and rest lie in chunk, in this order; chunk is empty if its loop closed and
+///              found no memory to keep it: then so are they
 class exchange {
  public:
     struct terms {
@@ -61,8 +62,8 @@ class exchange {
     /// Reads until piece() holds bytes or the body is complete.
     [[nodiscard]] task<> fill();
     /// Whether fill() would do nothing.
-    [[nodiscard]] bool filled() const noexcept { return complete_ || !piece_.empty(); }
-    [[nodiscard]] std::string_view piece() const noexcept { return piece_; }
+    [[nodiscard]] bool filled() const noexcept { return complete_ || !piece().empty(); }
+    [[nodiscard]] std::string_view piece() const noexcept { return in_chunk(piece_); }
     /// Marks as read; what lay there stays in place until the next fill() or let_go().
     void take(std::size_t count) noexcept;
     /// Gives the received bytes back, if none is left to read: others receive into that buffer.
@@ -76,6 +77,15 @@ class exchange {
     [[nodiscard]] std::size_t max_body_bytes() const noexcept { return max_body_bytes_; }
 
  private:
+    /// Where in chunk, and not where in memory: a loop that closes moves the chunk.
+    struct stretch {
+        std::size_t from = 0;
+        std::size_t size = 0;
+    };
+
+    [[nodiscard]] std::string_view in_chunk(stretch part) const noexcept;
+    [[nodiscard]] std::string_view rest() const noexcept { return in_chunk(rest_); }
+    [[nodiscard]] response_parser::step feed_rest();
     [[nodiscard]] time_point latest(duration step);
     [[noreturn]] void fail();
     [[noreturn]] void time_out(const std::string& doing);
@@ -93,10 +103,11 @@ class exchange {
     lease at_;
     response_head head_;
     lent_bytes chunk_;
-    std::string_view piece_;
-    std::string_view rest_;
+    stretch piece_;
+    stretch rest_;
     std::exception_ptr failure_;
     bool complete_ = false;
+    bool cut_off_ = false;  ///< of this attempt: the server was gone before it had the request
 };
 
 }  // namespace lariat::http::detail

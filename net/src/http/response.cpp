@@ -59,21 +59,26 @@ response::response(response&& other) noexcept = default;
 response& response::operator=(response&& other) noexcept = default;
 response::~response() = default;
 
-int response::status() const noexcept { return exchange_->head().status; }
-const std::string& response::reason() const noexcept { return exchange_->head().reason; }
-const http::headers& response::headers() const noexcept { return exchange_->head().fields; }
-const http::url& response::url() const noexcept { return exchange_->asked().to; }
-std::optional<std::uint64_t> response::content_length() const noexcept {
-    return exchange_->head().content_length;
+detail::exchange& response::answered() const noexcept {
+    lariat::detail::require(exchange_ != nullptr, "this http::response was moved from");
+    return *exchange_;
 }
 
-task<std::string> response::text() { return read_text(*exchange_); }
+int response::status() const noexcept { return answered().head().status; }
+const std::string& response::reason() const noexcept { return answered().head().reason; }
+const http::headers& response::headers() const noexcept { return answered().head().fields; }
+const http::url& response::url() const noexcept { return answered().asked().to; }
+std::optional<std::uint64_t> response::content_length() const noexcept {
+    return answered().head().content_length;
+}
 
-task<std::string_view> response::read_chunk() { return read_piece(*exchange_); }
+task<std::string> response::text() { return read_text(answered()); }
+
+task<std::string_view> response::read_chunk() { return read_piece(answered()); }
 
 task<std::size_t> response::read_some(mutable_bytes room) {
     lariat::detail::require(room.size() != 0, "read_some needs room for at least one byte");
-    return read_into(*exchange_, room);
+    return read_into(answered(), room);
 }
 
 }  // namespace lariat::http

@@ -88,13 +88,14 @@ void check_letters(std::string_view text) {
     if (text.size() > longest_url)
         refuse(text, "it has " + std::to_string(text.size()) + " bytes, more than " +
                          std::to_string(longest_url));
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto byte = static_cast<unsigned char>(text[i]);
-        const std::string where = " at byte " + std::to_string(i);
-        if (byte == ' ') refuse(text, "a space" + where + "; write %20");
-        if (byte < 0x20 || byte == 0x7f) refuse(text, "a control character" + where);
-        if (byte > 0x7f) refuse(text, "a letter outside of ASCII" + where + "; percent-encode it");
-    }
+    const auto has_no_place = [](char letter) { return letter <= ' ' || letter > '~'; };
+    const auto wrong = std::ranges::find_if(text, has_no_place);
+    if (wrong == text.end()) return;
+    const std::string where = " at byte " + std::to_string(wrong - text.begin());
+    const auto byte = static_cast<unsigned char>(*wrong);
+    if (byte == ' ') refuse(text, "a space" + where + "; write %20");
+    if (byte < ' ' || byte == 0x7f) refuse(text, "a control character" + where);
+    refuse(text, "a letter outside of ASCII" + where + "; percent-encode it");
 }
 
 /// Beyond check_letters, only what a path or query is sure to be misread for is refused: servers

@@ -25,7 +25,8 @@ class exchange;
 /// Threads      the loop's own; one task at a time reads
 /// Lifetime     move-only; may outlive its client. With the body's last byte the connection goes
 ///              back to the client. A response that goes earlier closes it, unless the rest is in
-///              hand already
+///              hand already. What is in hand can be read, or dropped, after its loop has closed
+///              too. Once moved from it may only be assigned to, or end
 /// Limits       the client's options; a body that is read in pieces has none
 class LARIAT_EXPORT response {
  public:
@@ -55,13 +56,16 @@ class LARIAT_EXPORT response {
     ///
     /// Errors   as text(), without a limit; bytes that came before an error are given first
     /// Cancel   no byte is taken
-    /// Borrows  nothing: the piece stays in place until the next read of this response, or its end
+    /// Borrows  nothing: the piece stays in place until the next read of this response, or the end
+    ///          of it or of the loop
     [[nodiscard]] task<std::string_view> read_chunk();
     /// The same, copied. Returns how many bytes were put into `room`, 0 at the end. Pre: room for
     /// at least one byte.
     [[nodiscard]] task<std::size_t> read_some(mutable_bytes room);
 
  private:
+    [[nodiscard]] detail::exchange& answered() const noexcept;
+
     std::unique_ptr<detail::exchange> exchange_;
 };
 
