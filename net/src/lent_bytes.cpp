@@ -38,10 +38,14 @@ void lent_bytes::release() noexcept {
 void lent_bytes::loop_closes(detail::io_object& self) noexcept {
     auto& mine = static_cast<lent_bytes&>(self);
     detail::segment& held = mine.held_;
-    held.block = static_cast<std::byte*>(::operator new(held.size));
-    std::memcpy(held.block, held.data, held.size);
-    held.data = held.block;
-    mine.give_back(std::exchange(held.lent, 0));
+    detail::segment copy;
+    copy.block = static_cast<std::byte*>(::operator new(held.size, std::nothrow));
+    if (copy.block != nullptr) {
+        copy.data = static_cast<std::byte*>(std::memcpy(copy.block, held.data, held.size));
+        copy.size = held.size;
+    }
+    mine.give_back(held.lent);
+    held = copy;
     mine.detach();
 }
 

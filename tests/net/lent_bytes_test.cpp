@@ -1,5 +1,6 @@
 #include <lariat/net/lent_bytes.hpp>
 
+#include "heap_fault.hpp"
 #include "net_support.hpp"
 
 #include <memory>
@@ -121,6 +122,33 @@ TEST_CASE("lent_bytes: a lease outlives its loop, and moves where none runs") {
     CHECK(moved.text() == "for ever");
     const lent_bytes again(std::move(moved));
     CHECK(again.text() == "for ever");
+}
+
+TEST_CASE("lent_bytes: a loop that closes without memory for a copy leaves no bytes") {
+    const lariat::test::leak_check leaks;
+    const std::string text(3001, 'x');
+    lent_bytes kept;
+    std::optional<lariat::loop> own(std::in_place);
+    own->run([](lent_bytes& to, const std::string& what) -> task<> {
+        ends both = co_await connected();
+        auto reading = spawn(
+            [](tcp_stream& from) -> task<lent_bytes> {
+                lent_bytes got = co_await from.receive();
+                co_return got;
+            },
+            std::ref(both.far));
+        co_await turns(3);
+        co_await both.near.write_all(what);
+        to = co_await reading;
+    }(kept, text));
+    CHECK(kept.text() == text);
+    {
+        const lariat::test::heap_fault no_room_for_a_copy(text.size());
+        own.reset();
+        CHECK(no_room_for_a_copy.struck() == 1);
+    }
+    CHECK(kept.empty());
+    CHECK(kept.text().empty());
 }
 
 TEST_CASE("lent_bytes: more leases than there are buffers make others wait, and nothing is lost") {

@@ -10,8 +10,9 @@ namespace lariat {
 /// Received bytes where the kernel put them, lent until this object goes: no copy was made.
 ///
 /// Threads      the loop's own
-/// Lifetime     may outlive its stream. A loop that closes first leaves a copy of the bytes here
-/// Allocation   none
+/// Lifetime     may outlive its stream. A loop that closes first leaves a copy of the bytes here,
+///              elsewhere in memory: views of them end; without memory for it none are left
+/// Allocation   none, but for that copy
 /// Limits       holds a part of a buffer that other connections receive into: give it back soon
 class LARIAT_EXPORT lent_bytes : private detail::io_object {
  public:
