@@ -56,16 +56,17 @@ void stream_state::take_in(op& done) noexcept {
         segment arrived{static_cast<std::byte*>(done.address), nullptr,
                         static_cast<std::uint32_t>(done.result), done.lent};
         const bool wanted = reader != nullptr || arrived.size >= worth_lending;
-        if (closing) {
-            drop_segment(arrived);
+        if (closing || failure != 0) {
+            drop_segment(arrived);  // it lies behind bytes that are lost
         } else if (head.size == 0 && wanted) {
             head = arrived;
         } else if (!hold_privately(arrived)) {
             failure = -ENOMEM;
+            if (armed) cancel(*this);
         }
     } else if (done.result == 0) {
         ended = true;
-    } else if (done.result != -ECANCELED) {
+    } else if (done.result != -ECANCELED && failure == 0) {
         failure = done.result;
     }
 }

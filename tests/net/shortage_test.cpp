@@ -2,6 +2,7 @@
 #include <lariat/net/serve.hpp>
 
 #include "death.hpp"
+#include "heap_fault.hpp"
 #include "net_support.hpp"
 
 #include <lariat/loop/io.hpp>
@@ -354,6 +355,37 @@ TEST_CASE("shortage: an accept waits for memory, and its listener may go meanwhi
         });
         CHECK_MESSAGE(how.exit_code == 0, how.text);
     }
+}
+
+TEST_CASE("shortage: a stream that had no memory for what came gives nothing that came after it") {
+    on_loop([]() -> task<> {
+        raw_ends both = connected_raw();
+        const auto arrives = [&both](std::string what) -> task<> {
+            REQUIRE(::send(both.peer.get(), what.data(), what.size(), 0) ==
+                    static_cast<ssize_t>(what.size()));
+            co_await turns(5);
+        };
+        auto first = arrives("first");
+        co_await std::move(first);
+        CHECK(co_await read_count(both.stream, 5) == "first");  // now it receives
+        auto kept = arrives(std::string(1001, 'a'));
+        co_await std::move(kept);
+        {
+            const lariat::test::heap_fault no_room(1002);
+            auto lost = arrives(std::string(1002, 'b'));
+            co_await std::move(lost);
+            CHECK(no_room.struck() == 1);
+        }
+        auto after = arrives(std::string(1003, 'c'));
+        co_await std::move(after);
+        const std::string got = co_await read_count(both.stream, 1001);
+        CHECK(got == std::string(1001, 'a'));
+        std::string room(2000, '\0');
+        for (int i = 0; i < 2; ++i) {
+            const auto ended = co_await nothrow(both.stream.read_some(room));
+            CHECK(ended.error() == std::errc::not_enough_memory);
+        }
+    });
 }
 
 TEST_CASE(

@@ -28,7 +28,8 @@ struct segment {
 /// States, life        open -> closing (close) -> released (the last completion, then the close op)
 /// Invariant 1  the descriptor is closed only when no operation is in flight on it
 /// Invariant 2  this record lives while a handle or an operation refers to it
-/// Invariant 3  bytes are delivered before the end or the error that came after them
+/// Invariant 3  bytes are delivered before the end or the error that came after them, and none
+///              that came after an error
 struct LARIAT_EXPORT stream_state : io_object, op {
     explicit stream_state(int descriptor) noexcept;
     static void* operator new(std::size_t bytes) { return allocate_frame(bytes); }
