@@ -1,12 +1,14 @@
 #include <lariat/net/buffered_reader.hpp>
 
 #include "death.hpp"
+#include "heap_fault.hpp"
 #include "net_support.hpp"
 
 #include <lariat/task/timeout.hpp>
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
@@ -25,10 +27,12 @@ class pieces {
 
     [[nodiscard]] verb<std::size_t> read_some(mutable_bytes room) {
         ++reads;
+        largest_room = std::max(largest_room, room.size());
         return {next(room), "reading"};
     }
 
     std::size_t reads = 0;
+    std::size_t largest_room = 0;
 
  private:
     task<result<std::size_t>> next(mutable_bytes room) {
@@ -269,6 +273,121 @@ TEST_CASE("buffered_reader: verbs that are cut at any moment lose nothing") {
         }
         CHECK(count == 3000);
         co_await sending;
+    });
+}
+
+TEST_CASE("buffered_reader: a count that a peer has chosen costs no memory before the bytes come") {
+    on_loop([]() -> task<> {
+        const std::string text = pattern(0, 10'000);
+        pieces stream(split(text, 1, 5000));
+        buffered_reader reader(stream, 6000);
+        const auto huge = co_await nothrow(reader.read_exactly(std::size_t{1} << 45));
+        CHECK(huge.error() == errc::incomplete);
+        CHECK(stream.largest_room <= 6000);
+        CHECK(reader.buffered() == text);
+        const std::string got = co_await reader.read_exactly(text.size());
+        CHECK(got == text);
+    });
+}
+
+TEST_CASE("buffered_reader: exact counts around the limit, into a string and into room") {
+    on_loop([]() -> task<> {
+        const std::string text = pattern(0, 60'000);
+        for (const std::size_t largest : {1000UL, 5000UL, 50'000UL}) {
+            pieces stream(split(text, largest, largest));
+            buffered_reader reader(stream, 8000);
+            std::size_t at = 0;
+            for (const std::size_t count : {1UL, 7999UL, 8000UL, 8001UL, 0UL, 20'000UL}) {
+                const std::string got = co_await reader.read_exactly(count);
+                CHECK(matching(at, got.data(), count) == got.size());
+                at += count;
+                std::string room(count / 10 * 3, '\0');
+                co_await reader.read_exactly(mutable_bytes(room));
+                CHECK(matching(at, room.data(), room.size()) == room.size());
+                at += room.size();
+            }
+            const std::string rest = co_await reader.read_exactly(text.size() - at);
+            CHECK(matching(at, rest.data(), rest.size()) == text.size() - at);
+        }
+    });
+}
+
+TEST_CASE(
+    "buffered_reader: what an exact read is cut in, or breaks off in, is there for the next") {
+    const std::string text = pattern(0, 50'000);
+    for (const bool into_room : {false, true}) {
+        on_loop([into_room, &text]() -> task<> {
+            ends both = co_await connected();
+            buffered_reader reader(both.far, 4096);
+            std::string room(text.size() + 1, '\0');
+            const auto read = [&](duration limit) -> task<std::error_code> {
+                if (into_room) {
+                    auto filling = reader.read_exactly(mutable_bytes(room));
+                    const auto got = co_await nothrow(timeout(limit, std::move(filling)));
+                    co_return got.error();
+                }
+                auto reading = reader.read_exactly(room.size());
+                const auto got = co_await nothrow(timeout(limit, std::move(reading)));
+                co_return got.error();
+            };
+            for (const std::size_t half : {0UL, 25'000UL}) {
+                const std::string part = text.substr(half, 25'000);
+                co_await both.near.write_all(part);
+                auto cut = read(5ms);
+                const std::error_code first = co_await std::move(cut);
+                CHECK(first == errc::timed_out);
+                CHECK(reader.buffered() == text.substr(0, half + 25'000));
+            }
+            both.near.shutdown();
+            auto broken_off = read(5s);
+            const std::error_code second = co_await std::move(broken_off);
+            CHECK(second == errc::incomplete);
+            CHECK(reader.buffered() == text);
+            const std::string all = co_await reader.read_exactly(text.size());
+            CHECK(all == text);
+        });
+    }
+}
+
+TEST_CASE("buffered_reader: a buffer that had to grow over the limit is within it again") {
+    on_loop([]() -> task<> {
+        pieces stream(split(std::string(20'000, 'x') + "\n", 1, 3000));
+        buffered_reader reader(stream, 5000);
+        std::string room(30'000, '\0');
+        const auto none = co_await nothrow(reader.read_exactly(mutable_bytes(room)));
+        CHECK(none.error() == errc::incomplete);
+        const auto line = co_await nothrow(reader.read_line());
+        CHECK(line.error() == errc::limit);
+        const std::string all = co_await reader.read_exactly(std::size_t{20'001});
+        CHECK(all.back() == '\n');
+        stream.largest_room = 0;
+        const auto end = co_await reader.read_line();
+        CHECK_FALSE(end.has_value());
+        CHECK(stream.largest_room <= 5000);
+    });
+}
+
+TEST_CASE("buffered_reader: without memory to keep what a room was cut in, it says so") {
+    on_loop([]() -> task<> {
+        pieces stream({std::string(20'000, 'x')});
+        buffered_reader reader(stream, 5000);
+        std::string room(30'000, '\0');
+        const lariat::test::heap_fault no_room(20'001);
+        auto filling = reader.read_exactly(mutable_bytes(room));
+        CHECK_THROWS_AS(co_await std::move(filling), std::bad_alloc);
+    });
+}
+
+TEST_CASE("buffered_reader: what was read ahead goes along when it is moved") {
+    on_loop([]() -> task<> {
+        pieces stream({"one\ntwo\n"});
+        buffered_reader first(stream);
+        const auto one = co_await first.read_line();
+        CHECK(one == "one");
+        buffered_reader second(std::move(first));
+        CHECK(first.buffered().empty());
+        const auto two = co_await second.read_line();
+        CHECK(two == "two");
     });
 }
 

@@ -26,11 +26,15 @@ namespace lariat {
 ///
 /// Order        bytes come in order; one task reads at a time
 /// Lifetime     borrows the stream; what was read ahead goes with the reader
-/// Allocation   one buffer, which grows to what a single verb needs and no further than `limit`
+/// Allocation   one buffer, which grows from 4 KiB to what a single verb needs and no further than
+///              `limit`. An exact count beyond `limit` goes past it, straight to where it is wanted;
+///              a string grows as its bytes come, by at most `limit` (or 4 KiB) ahead of them: a
+///              count that a peer has announced costs nothing before
 /// Errors       the stream's; incomplete_read, with how much had come, when it ends inside what was
 ///              asked for; limit_error for a line or stretch of more than `limit` bytes. In every
 ///              case, and when cancelled, no byte is lost: what had come is still there for the
-///              next verb
+///              next verb. For an exact count beyond `limit` it is all of that which the buffer then
+///              holds, until it was read
 template <class Stream>
 class buffered_reader {
  public:
@@ -48,7 +52,8 @@ class buffered_reader {
     [[nodiscard]] verb<std::string> read_until(std::string delimiter) {
         return {until(std::move(delimiter)), "reading up to a delimiter", &raise, this};
     }
-    /// Fills `room`.
+    /// Fills `room` · Errors: also std::bad_alloc, when a room larger than `limit` was not filled
+    /// and there is no memory to keep what had come: then only the room has it.
     [[nodiscard]] verb<void> read_exactly(mutable_bytes room) {
         return {fill(room), text_of(room.size()), &raise, this};
     }
@@ -132,33 +137,85 @@ class buffered_reader {
         }
     }
 
-    task<result<std::string>> exactly(std::size_t count) {
-        std::string filled(count, '\0');
-        const result<void> done = co_await fill(filled);
-        if (!done) co_return done.error();
-        co_return filled;
-    }
-
-    task<result<void>> fill(mutable_bytes room) {
-        // Large reads go past the buffer, but a reader that is cut must lose nothing: so only what
-        // is certain to complete is taken out of it.
-        while (buffer_.size() < room.size()) {
-            const result<bool> grown = co_await widen(room.size());
+    /// Reads on until so much is in the buffer. Pre: count <= limit, or it is there.
+    task<result<void>> gather(std::size_t count) {
+        while (buffer_.size() < count) {
+            const result<bool> grown = co_await more(count - buffer_.size());
             if (!grown) co_return grown.error();
             if (!*grown) co_return make_error_code(errc::incomplete);
         }
-        buffer_.take(room);
         co_return result<void>();
     }
 
-    /// Like more(), for a wanted size that the caller chose and the limit does not bind.
-    task<result<bool>> widen(std::size_t wanted) {
-        const mutable_bytes room = buffer_.room(wanted - buffer_.size(), wanted);
-        auto reading = stream_->read_some(room);
-        const result<std::size_t> got = co_await nothrow(std::move(reading));
-        if (!got) co_return got.error();
-        buffer_.fill(*got);
-        co_return *got != 0;
+    [[nodiscard]] bool fits(std::size_t count) const noexcept {
+        return count <= std::max(limit_, buffer_.size());
+    }
+    static std::error_code why_no_more(const result<std::size_t>& got) noexcept {
+        if (!got) return got.error();
+        return *got == 0 ? make_error_code(errc::incomplete) : std::error_code();
+    }
+
+    task<result<std::string>> exactly(std::size_t count) {
+        if (!fits(count)) co_return co_await exactly_beyond(count);
+        const result<void> there = co_await gather(count);
+        if (!there) co_return there.error();
+        std::string found(buffer_.text().substr(0, count));
+        buffer_.drop(count);
+        co_return found;
+    }
+
+    /// If it is cut or breaks off, the string it has begun becomes the buffer.
+    task<result<std::string>> exactly_beyond(std::size_t count) {
+        std::string found = buffer_.take_all();
+        std::size_t have = found.size();
+        std::error_code failed;
+        try {
+            while (have < count && !failed) {
+                if (have == found.size()) found.resize(have + std::min(count - have, ahead()));
+                auto reading = stream_->read_some(mutable_bytes(found).after(have));
+                const result<std::size_t> got = co_await nothrow(std::move(reading));
+                failed = why_no_more(got);
+                if (!failed) have += *got;
+            }
+        } catch (...) {
+            buffer_.adopt(std::move(found), have);
+            throw;
+        }
+        if (!failed) co_return found;
+        buffer_.adopt(std::move(found), have);
+        co_return failed;
+    }
+    [[nodiscard]] std::size_t ahead() const noexcept {
+        return std::max(limit_, detail::read_buffer::first_bytes);
+    }
+
+    task<result<void>> fill(mutable_bytes room) {
+        if (!fits(room.size())) co_return co_await fill_beyond(room);
+        const result<void> there = co_await gather(room.size());
+        if (there) buffer_.take(room);
+        co_return there;
+    }
+
+    /// If it is cut or breaks off, what had come is copied back.
+    task<result<void>> fill_beyond(mutable_bytes room) {
+        std::size_t have = buffer_.take(room);
+        std::error_code failed;
+        try {
+            while (have < room.size() && !failed) {
+                auto reading = stream_->read_some(room.after(have));
+                const result<std::size_t> got = co_await nothrow(std::move(reading));
+                failed = why_no_more(got);
+                if (!failed) have += *got;
+            }
+        } catch (...) {
+            put_back(room, have);
+            throw;
+        }
+        if (failed) put_back(room, have);
+        co_return failed;
+    }
+    void put_back(mutable_bytes room, std::size_t have) {
+        buffer_.adopt(std::string(reinterpret_cast<const char*>(room.data()), have), have);
     }
 
     task<result<std::size_t>> some(mutable_bytes room) {

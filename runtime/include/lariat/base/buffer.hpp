@@ -62,6 +62,9 @@ class mutable_bytes {
         return static_cast<std::byte*>(data_);
     }
     [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] constexpr mutable_bytes after(std::size_t count) const noexcept {
+        return {data() + count, size_ - count};
+    }
 
  private:
     void* data_ = nullptr;
