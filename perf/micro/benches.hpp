@@ -14,6 +14,7 @@ void spawn_benches(suite& all);
 void timer_benches(suite& all);
 void file_benches(suite& all);
 void thread_benches(suite& all);
+void subprocess_benches(suite& all);
 void sync_benches(suite& all);
 void queue_benches(suite& all);
 void shared_benches(suite& all);

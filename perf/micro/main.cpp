@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
         bench::timer_benches(all);
         bench::file_benches(all);
         bench::thread_benches(all);
+        bench::subprocess_benches(all);
         bench::sync_benches(all);
         bench::queue_benches(all);
         bench::shared_benches(all);

@@ -23,9 +23,12 @@
 #include <lariat/offload/file.hpp>
 #include <lariat/offload/file_system.hpp>
 #include <lariat/offload/files.hpp>
+#include <lariat/offload/pipe.hpp>
 #include <lariat/offload/offload.hpp>
 #include <lariat/offload/pool_future.hpp>
 #include <lariat/offload/signals.hpp>
+#include <lariat/offload/subprocess.hpp>
+#include <lariat/offload/subprocess_options.hpp>
 #include <lariat/offload/thread_pool.hpp>
 #include <lariat/sync/auto_reset_event.hpp>
 #include <lariat/sync/barrier.hpp>

@@ -67,11 +67,11 @@ bool child_process::take_end(bool wait) noexcept {
 }
 
 int child_process::signal(int number) const noexcept {
-    const int result =
+    const int sent =
         whole_group
             ? ::kill(-pid, number)
             : static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0));
-    return result < 0 ? errno : 0;
+    return sent < 0 ? errno : 0;
 }
 
 bool child_process::send_signal(int number) {

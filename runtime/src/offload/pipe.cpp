@@ -17,12 +17,12 @@ namespace detail {
 const wait_kind pipe_wait::reading{"bytes to read", &pipe_wait::leave};
 const wait_kind pipe_wait::writing{"room to write", &pipe_wait::leave};
 
-pipe_wait::pipe_wait(pipe_end* end, aim what, bytes data, const bytes* more,
+pipe_wait::pipe_wait(pipe_end* end, aim what, bytes data, const bytes* after,
                      std::size_t count) noexcept
     : wait_point(what == aim::read ? reading : writing),
       end_(end),
       data_(data),
-      more_(more),
+      more_(after),
       more_count_(count),
       aim_(what) {
     op::code = op_code::poll;

@@ -30,8 +30,8 @@ class LARIAT_EXPORT pipe_wait : public wait_point, public single_step, private o
  protected:
     enum class aim : std::uint8_t { read, write_some, write_all };
 
-    /// `data` is read into, or written, and then `count` more stretches at `more`.
-    pipe_wait(pipe_end* end, aim what, bytes data, const bytes* more = nullptr,
+    /// `data` is read into, or written, and then `count` more stretches at `after`.
+    pipe_wait(pipe_end* end, aim what, bytes data, const bytes* after = nullptr,
               std::size_t count = 0) noexcept;
     pipe_wait(pipe_wait&& other) noexcept;
 

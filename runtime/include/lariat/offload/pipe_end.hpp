@@ -25,10 +25,11 @@ namespace lariat::detail {
 ///                 /proc/self/fd, so that the flag is that opening's
 ///   nowait        any other pipe: preadv2 and pwritev2 with RWF_NOWAIT, which binds one call
 ///   socket        MSG_DONTWAIT, which binds one call
-///   asked_first   whatever is left, and a kernel that knows no RWF_NOWAIT for pipes: poll(2), then
-///                 a blocking call, of PIPE_BUF bytes at most when it writes: so much a pipe that
-///                 is ready takes without blocking (pipe(7)). Another program that reads or writes
-///                 the same file between the two may hold us up
+///   asked_first   whatever is left: a pipe with a name, which knows no RWF_NOWAIT (nor does any on
+///                 older kernels), the other side of a terminal. poll(2), then a blocking call, of
+///                 PIPE_BUF bytes at most when it writes: so much a pipe that is ready takes
+///                 without blocking (pipe(7)). Another program that reads or writes the same file
+///                 between the two may hold us up
 ///
 /// States       open -> closing (close) -> released (at once, or when the wait under way has ended)
 /// Invariant    the descriptor is closed only when no operation waits on it
