@@ -28,7 +28,8 @@ bool is_shortage(std::int32_t failed) noexcept {
     return failed == -EMFILE || failed == -ENFILE || failed == -ENOBUFS || failed == -ENOMEM;
 }
 
-/// What became of one connection, not of the listener (accept(2), "Error handling").
+/// What became of one connection, not of the listener (accept(2), "Error handling"). EOPNOTSUPP
+/// stands there too, but is what accept says of a socket that cannot accept at all.
 bool is_lost_connection(std::int32_t failed) noexcept {
     switch (-failed) {
         case ECONNABORTED:
@@ -39,7 +40,6 @@ bool is_lost_connection(std::int32_t failed) noexcept {
         case EHOSTDOWN:
         case ENONET:
         case EHOSTUNREACH:
-        case EOPNOTSUPP:
         case ENETUNREACH:
         case EINTR:
         case EAGAIN: return true;

@@ -12,12 +12,20 @@
 
 namespace lariat {
 
+namespace detail {
+
+listener_ref::listener_ref(listener_state* listener) noexcept : listener_(listener) {
+    if (listener_ != nullptr) ++listener_->refs;
+}
+
+void listener_ref::drop() noexcept { listener_->drop_ref(); }
+
+}  // namespace detail
+
 const wait_kind accept_awaiter::kind_of_wait{"a connection to accept", &accept_awaiter::leave};
 
 bool accept_awaiter::must_wait() noexcept {
-    if (listener_ == nullptr) return false;
-    ++listener_->refs;  // until the result is taken: the handle may go before
-    if (listener_->closing) return false;
+    if (!listener_ || listener_->closing) return false;
     if (!listener_->has_spare()) {
         listener_->arm();
         if (listener_->failure != 0) return false;
@@ -31,14 +39,8 @@ bool accept_awaiter::must_wait() noexcept {
 }
 
 result<tcp_stream> accept_awaiter::finish_nothrow() {
-    struct letting_go {
-        detail::listener_state* listener;
-        ~letting_go() {
-            if (listener != nullptr) listener->drop_ref();
-        }
-    } const at_the_end{listener_};
     throw_if_cut();
-    if (listener_ == nullptr || listener_->closing) return make_error_code(errc::closed);
+    if (!listener_ || listener_->closing) return make_error_code(errc::closed);
     if (listener_->promised == 0) return system_code(listener_->failure);
     return tcp_stream(&listener_->take());
 }

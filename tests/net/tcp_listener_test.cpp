@@ -329,12 +329,32 @@ TEST_CASE("tcp_listener: what is no listening socket gives errors") {
         auto no_socket = tcp_listener::adopt(pipe[0]);
         auto no_number = tcp_listener::adopt(-1);
         auto no_listener = tcp_listener::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        for (tcp_listener* each : {&no_socket, &no_number, &no_listener}) {
+        std::array<int, 2> messages{};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, messages.data()) == 0);
+        const unique_fd sender(messages[1]);
+        REQUIRE(::send(sender.get(), "x", 1, 0) == 1);  // epoll asks when there is something
+        auto no_stream = tcp_listener::adopt(messages[0]);
+        for (tcp_listener* each : {&no_socket, &no_number, &no_listener, &no_stream}) {
             for (int i = 0; i < 2; ++i) {
                 const auto code = co_await timeout(5s, accept_code(*each));
                 CHECK(code.category() == std::system_category());
             }
         }
+    });
+}
+
+TEST_CASE("tcp_listener: an accept() that was not awaited yet outlives its listener") {
+    on_loop([]() -> task<> {
+        std::optional<tcp_listener> listener(tcp_listener::bind(loopback()));
+        auto accepting = listener->accept();
+        {
+            auto dropped = listener->accept();
+            auto moved = std::move(dropped);
+        }
+        co_await turns(2);
+        listener.reset();
+        const auto got = co_await nothrow(std::move(accepting));
+        CHECK(got.error() == errc::closed);
     });
 }
 

@@ -12,6 +12,26 @@ namespace lariat {
 namespace detail {
 struct listener_state;
 class connection_set;
+
+/// A verb's own reference: the listener's handle may go before the verb has ended.
+class LARIAT_EXPORT listener_ref {
+ public:
+    explicit listener_ref(listener_state* listener) noexcept;
+    listener_ref(listener_ref&& other) noexcept
+        : listener_(std::exchange(other.listener_, nullptr)) {}
+    listener_ref& operator=(listener_ref&&) = delete;
+    ~listener_ref() {
+        if (listener_ != nullptr) drop();
+    }
+
+    [[nodiscard]] listener_state* operator->() const noexcept { return listener_; }
+    [[nodiscard]] explicit operator bool() const noexcept { return listener_ != nullptr; }
+
+ private:
+    void drop() noexcept;
+
+    listener_state* listener_;
+};
 }  // namespace detail
 
 struct listen_options {
@@ -46,7 +66,7 @@ class LARIAT_EXPORT accept_awaiter : public wait_point {
     static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 
-    detail::listener_state* listener_;
+    detail::listener_ref listener_;
 };
 
 /// A socket that accepts TCP connections.
@@ -76,7 +96,7 @@ class LARIAT_EXPORT tcp_listener {
     [[nodiscard]] static tcp_listener bind(const endpoint& where,
                                            const listen_options& options = listen_options());
     /// Takes over a listening socket, for instance one inherited. It is closed also if this throws
-    /// (std::bad_alloc).
+    /// (std::bad_alloc). What is no listening socket says so in accept().
     [[nodiscard]] static tcp_listener adopt(int descriptor);
 
     /// Suspends until there is a connection · Errors: std::system_error; closed_error · Cancel:
