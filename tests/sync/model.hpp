@@ -82,9 +82,9 @@ struct cut_note : timer_entry {
 
     /// The deadline to give to the timeout.
     time_point arm() {
-        const time_point deadline = w.loop.now() + w.some_time();
-        this_scheduler->timers.arm(*this, deadline);
-        return deadline;
+        const time_point moment = w.loop.now() + w.some_time();
+        this_scheduler->timers.arm(*this, moment);
+        return moment;
     }
     static void due(timer_entry& self) noexcept {
         const auto& note = static_cast<cut_note&>(self);

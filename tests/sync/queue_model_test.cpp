@@ -163,7 +163,8 @@ task<> put_one(model_world& w, model_actor& me, pair_of<Queue>& q) {
         if (w.random.chance(400)) {
             co_await timeout_at(note.arm(), putting);
         } else {
-            co_await putting;
+            const auto ended = co_await nothrow(putting);
+            if (!ended) real = {how::closed};
         }
     } catch (const timeout_error&) {
         real = {how::cut};

@@ -10,12 +10,13 @@
 #include <exception>
 #include <limits>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 namespace lariat::detail {
 
 /// What became of an item that was offered.
-enum class offer : std::uint8_t { taken, closed, full };
+enum class offer : std::uint8_t { taken, closed, full, failed };
 
 /// Where givers and takers of items meet: the one mechanism under queues and channels. `Store`
 /// decides which item is next; `Words` name the waits.
@@ -49,7 +50,7 @@ class item_exchange {
     /// Hands it to the first taker, or stores it. Errors: those of T's move and of the store; it
     /// was not accepted then.
     template <class U>
-    offer give(U&& item) {
+    [[gnu::always_inline]] offer give(U&& item) {
         if (!takers_.empty()) {
             taker& first = static_cast<taker&>(takers_.front());
             first.item_.emplace(std::forward<U>(item));
@@ -68,20 +69,11 @@ class item_exchange {
 
     /// The next item into `place`, nothing if it is closed and drained; false if there is none yet.
     /// Errors: those of T's move; the item stays where it was.
-    bool take(std::optional<T>& place) {
-        if (store_.size() != 0) [[likely]] {
-            store_.pop_into(place);
-            if (!givers_.empty()) refill();
-            return true;
-        }
-        if (givers_.empty()) {
-            place.reset();
-            return closed_;
-        }
-        giver& first = static_cast<giver&>(givers_.front());
-        place.emplace(std::move(first.item_));
-        ++accepted_;
-        first.end(offer::taken);
+    [[gnu::always_inline]] bool take(std::optional<T>& place) {
+        if (store_.size() == 0) [[unlikely]]
+            return take_from_giver(place);
+        store_.pop_into(place);
+        if (!givers_.empty()) refill();
         return true;
     }
 
@@ -99,6 +91,19 @@ class item_exchange {
     }
 
  private:
+    /// Nothing is stored: an item may still come from where there is no room at all.
+    [[gnu::noinline]] bool take_from_giver(std::optional<T>& place) {
+        if (givers_.empty()) {
+            place.reset();
+            return closed_;
+        }
+        giver& first = static_cast<giver&>(givers_.front());
+        place.emplace(std::move(first.item_));
+        ++accepted_;
+        first.end(offer::taken);
+        return true;
+    }
+
     /// An item has gone: givers in line put theirs in its place. What goes wrong there, an
     /// allocation or a comparison, is that giver's error.
     void refill() noexcept {
@@ -107,10 +112,11 @@ class item_exchange {
             try {
                 store_.push(std::move(first.item_));
                 ++accepted_;
+                first.end(offer::taken);
             } catch (...) {
                 first.failure_ = std::current_exception();
+                first.end(offer::failed);
             }
-            first.end(offer::taken);
         }
     }
 
@@ -143,8 +149,9 @@ class [[nodiscard(
     std::optional<T> item_;
 };
 
-/// Holds an item until it is accepted: an awaiter, and an arm of a select. One that was named keeps
-/// an item that nobody took.
+/// Holds an item until it is accepted: an awaiter, and an arm of a select. One that was named, and
+/// awaited in a timeout, nothrow or select, keeps an item that nobody took. (GCC 12 copies what is
+/// named and awaited alone, and so refuses it.)
 template <class T, class Store, class Words>
 class [[nodiscard(
     "it gives nothing until it is awaited: co_await it")]] item_exchange<T, Store, Words>::giver
@@ -160,11 +167,16 @@ class [[nodiscard(
         return ending_ != offer::full;
     }
     void join_line() noexcept { to_->givers_.add(*this); }
-    void result() { ended().value(Words::give_verb); }
+    void result() {
+        if (ending_ != offer::taken) [[unlikely]]
+            throw_error(refusal(), Words::give_verb);
+    }
     /// For nothrow(). Errors: errc::closed.
     [[nodiscard]] lariat::result<void> finish_nothrow() {
         this->throw_if_cut();
-        return ended();
+        if (ending_ != offer::taken) [[unlikely]]
+            return refusal();
+        return {};
     }
 
     /// What was to be given, while it was not.
@@ -179,12 +191,10 @@ class [[nodiscard(
         this->unlink();
         grant(*this);
     }
-    [[nodiscard]] lariat::result<void> ended() {
-        if (failure_) [[unlikely]]
-            std::rethrow_exception(std::exchange(failure_, nullptr));
-        if (ending_ == offer::closed) [[unlikely]]
-            return make_error_code(errc::closed);
-        return {};
+    /// Errors: what went wrong when its item was to be stored.
+    [[nodiscard]] std::error_code refusal() {
+        if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+        return make_error_code(errc::closed);
     }
 
     item_exchange* to_;

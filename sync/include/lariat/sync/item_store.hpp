@@ -70,7 +70,7 @@ class fifo_store {
         if (gone != nullptr) ::operator delete(gone, std::align_val_t(alignment));
     }
 
-    void add_block() {
+    [[gnu::noinline]] void add_block() {
         block* fresh = std::exchange(spare_, nullptr);
         if (fresh == nullptr)
             fresh = allocate(last_ == nullptr ? 8 : std::min(2 * last_->items, most_items));
@@ -79,7 +79,7 @@ class fifo_store {
             last_->next = fresh;
         } else {
             first_ = fresh;
-            head_ = fresh->begin();
+            begin_reading();
         }
         last_ = fresh;
         tail_ = fresh->begin();
@@ -90,20 +90,26 @@ class fifo_store {
         ++head_;
         if (--size_ == 0) {
             while (first_ != last_) drop_block();
-            tail_ = head_ = first_->begin();  // the same cache lines again
-        } else if (head_ == first_->end()) [[unlikely]] {
+            begin_reading();
+            tail_ = head_;  // the same cache lines again
+        } else if (head_ == head_end_) [[unlikely]] {
             drop_block();
-            head_ = first_->begin();
+            begin_reading();
         }
     }
+    void begin_reading() noexcept {
+        head_ = first_->begin();
+        head_end_ = first_->end();
+    }
     /// Of the emptied block and the spare one it keeps the larger.
-    void drop_block() noexcept {
+    [[gnu::noinline]] void drop_block() noexcept {
         block* gone = std::exchange(first_, first_->next);
         if (spare_ == nullptr || spare_->items < gone->items) std::swap(gone, spare_);
         release(gone);
     }
 
     T* head_ = nullptr;
+    T* head_end_ = nullptr;
     T* tail_ = nullptr;
     T* tail_end_ = nullptr;
     std::size_t size_ = 0;
