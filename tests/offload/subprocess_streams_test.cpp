@@ -36,6 +36,12 @@ using lariat::test::stops_with;
 
 subprocess_options shell(const char* line) { return subprocess_options::shell(line); }
 
+/// Started without the pool: ThreadSanitizer ends a forked process that makes threads.
+subprocess_options on_this_thread(subprocess_options options) {
+    options.parent_death_signal = SIGKILL;
+    return options;
+}
+
 class scratch : leak_check {
  public:
     scratch() {
@@ -168,8 +174,9 @@ TEST_CASE_FIXTURE(leak_check, "subprocess: a parent without standard streams sta
         ::close(0);
         ::close(1);
         ::close(2);
-        const program_result said = run(run_program(subprocess_options("cat"), "through"));
-        subprocess_options listed = shell("ls /proc/$$/fd");
+        subprocess_options cat = on_this_thread(subprocess_options("cat"));
+        const program_result said = run(run_program(cat, "through"));
+        subprocess_options listed = on_this_thread(shell("ls /proc/$$/fd"));
         listed.input = stdio::inherited();
         const program_result open = run(run_program(listed));
         const std::string text = said.output + "," + open.output;
@@ -278,7 +285,8 @@ TEST_CASE_FIXTURE(leak_check, "subprocess: communicate can be cut, and the child
 TEST_CASE_FIXTURE(leak_check, "subprocess: text for a child without an input pipe is refused") {
     CHECK(stops_with("communicate(text) needs options.input = stdio::pipe()", [] {
         run([]() -> task<> {
-            subprocess child = co_await subprocess::start(subprocess_options("true"));
+            subprocess_options options = on_this_thread(subprocess_options("true"));
+            subprocess child = co_await subprocess::start(options);
             (void)co_await child.communicate("text");
         }());
     }));
