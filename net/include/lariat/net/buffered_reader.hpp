@@ -27,14 +27,14 @@ namespace lariat {
 /// Order        bytes come in order; one task reads at a time
 /// Lifetime     borrows the stream; what was read ahead goes with the reader
 /// Allocation   one buffer, which grows from 4 KiB to what a single verb needs and no further than
-///              `limit`. An exact count beyond `limit` goes past it, straight to where it is wanted;
+///              `limit`. An exact count beyond `limit` goes past it, straight to where it belongs;
 ///              a string grows as its bytes come, by at most `limit` (or 4 KiB) ahead of them: a
 ///              count that a peer has announced costs nothing before
 /// Errors       the stream's; incomplete_read, with how much had come, when it ends inside what was
 ///              asked for; limit_error for a line or stretch of more than `limit` bytes. In every
 ///              case, and when cancelled, no byte is lost: what had come is still there for the
-///              next verb. For an exact count beyond `limit` it is all of that which the buffer then
-///              holds, until it was read
+///              next verb. Of an exact count beyond `limit` the buffer then holds all of that,
+///              until it was read
 template <class Stream>
 class buffered_reader {
  public:
