@@ -3,6 +3,7 @@
 #include "death.hpp"
 #include "forked.hpp"
 #include "leak_check.hpp"
+#include "pool_support.hpp"
 
 #include <lariat/base/error.hpp>
 #include <lariat/loop/loop.hpp>
@@ -21,9 +22,7 @@
 #include <chrono>
 #include <functional>
 #include <latch>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <ranges>
 #include <semaphore>
 #include <stdexcept>
@@ -41,58 +40,20 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::add;
+using lariat::test::adds_up;
+using lariat::test::barricade;
 using lariat::test::ending;
 using lariat::test::forked_children_have_threads;
 using lariat::test::leak_check;
-using lariat::test::stops_with;
-
-int add(int left, int right) { return left + right; }
-
-thread_pool_options of(std::size_t threads, std::size_t queued = 0) {
-    thread_pool_options options;
-    options.most_threads = threads;
-    options.most_queued = queued;
-    options.idle_after = 1h;
-    return options;
-}
+using lariat::test::of;
+using lariat::test::until;
 
 /// The shared pool of this whole test program.
 const bool configured_before_main = [] {
     thread_pool::configure_shared(of(7));
     return true;
 }();
-
-/// Others hold the pool's state for moments only: asks until it says so.
-template <class Holds>
-void until(const thread_pool& pool, Holds holds) {
-    while (!holds(pool.stats())) std::this_thread::yield();
-}
-
-bool adds_up(const thread_pool_stats& now) {
-    return now.submitted == now.ended + now.taken_back + now.running + now.queued + now.waiting;
-}
-
-/// Keeps every thread of a pool busy until it is opened.
-class barricade {
- public:
-    barricade(thread_pool& pool, std::ptrdiff_t threads) : begun_(threads), threads_(threads) {
-        for (std::ptrdiff_t i = 0; i < threads; ++i) {
-            auto work = pool.try_submit([this] {
-                begun_.count_down();
-                gate_.acquire();
-            });
-            held_.push_back(std::move(*work));
-        }
-        begun_.wait();
-    }
-    void open() { gate_.release(threads_); }
-
- private:
-    std::latch begun_;
-    std::ptrdiff_t threads_;
-    std::counting_semaphore<> gate_{0};
-    std::vector<pool_future<>> held_;
-};
 
 TEST_CASE_FIXTURE(leak_check, "thread_pool: run brings the result back, and the exception") {
     thread_pool pool(2);
@@ -315,140 +276,6 @@ TEST_CASE_FIXTURE(leak_check, "thread_pool: an idle thread's place counts as roo
     }
 }
 
-TEST_CASE_FIXTURE(leak_check, "thread_pool: map gives the results in the order of the items") {
-    thread_pool pool(3);
-    std::vector<int> numbers;
-    for (int i = 0; i < 1000; ++i) numbers.push_back(i);
-    auto text = [](int number) { return std::to_string(number); };
-    const auto check = [](const std::vector<std::string>& got) {
-        REQUIRE(got.size() == 1000);
-        bool right = true;
-        for (int i = 0; i < 1000; ++i)
-            right = right && got[static_cast<std::size_t>(i)] == std::to_string(i);
-        CHECK(right);
-    };
-    run([&]() -> task<> {
-        check(co_await pool.map(numbers, text));
-        check(co_await pool.map(std::list<int>(numbers.begin(), numbers.end()), text));
-        check(co_await pool.map(std::views::iota(0, 1000), text, 2));
-        const auto none = co_await pool.map(std::vector<int>(), text);
-        CHECK(none.empty());
-        co_await pool.map(numbers, [&](int& number) { number = -number; });
-    }());
-    CHECK(numbers[999] == -999);
-    check(pool.map_blocking(std::views::iota(0, 1000), text));
-    CHECK(adds_up(pool.stats()));
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: map has no more items under way than it was told") {
-    thread_pool pool(4);
-    std::atomic<int> now = 0;
-    std::atomic<int> most = 0;
-    pool.map_blocking(
-        std::views::iota(0, 500),
-        [&](int) {
-            const int with_me = now.fetch_add(1) + 1;
-            int seen = most.load();
-            while (seen < with_me && !most.compare_exchange_weak(seen, with_me)) {
-            }
-            now.fetch_sub(1);
-        },
-        2);
-    CHECK(most.load() <= 2);
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: a map lets others in between its items") {
-    thread_pool pool(1);
-    std::binary_semaphore begun(0);
-    std::binary_semaphore gate(0);
-    std::atomic<int> items = 0;
-    int items_before = -1;
-    run([&]() -> task<> {
-        auto mapping = [&]() -> task<> {
-            auto item = [&](int index) {
-                if (index == 0) {
-                    begun.release();
-                    gate.acquire();
-                }
-                ++items;
-            };
-            co_await pool.map(std::views::iota(0, 100), item);
-        };
-        auto handle = spawn(mapping);
-        co_await yield_now();
-        begun.acquire();
-        auto between = co_await pool.submit([&] { items_before = items.load(); });
-        gate.release();
-        co_await between;
-        co_await handle;
-    }());
-    CHECK(items_before == 1);
-    CHECK(items.load() == 100);
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: the first failure of a map ends it, and all are told") {
-    thread_pool pool(2);
-    std::atomic<int> begun = 0;
-    std::latch both(2);
-    auto item = [&](int index) {
-        ++begun;
-        if (index < 2) {
-            both.arrive_and_wait();
-            throw std::runtime_error("item " + std::to_string(index));
-        }
-    };
-    run([&]() -> task<> {
-        CHECK_THROWS_AS(co_await pool.map(std::views::iota(0, 100), item), error_group);
-    }());
-    CHECK(begun.load() == 2);
-    auto one_fails = [](int index) {
-        if (index == 50) throw std::out_of_range("item 50");
-    };
-    CHECK_THROWS_WITH_AS(pool.map_blocking(std::views::iota(0, 100), one_fails), "item 50",
-                         std::out_of_range);
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: a cancelled map awaits the items that run, no more") {
-    thread_pool pool(2);
-    std::latch both(2);
-    std::counting_semaphore<> gate(0);
-    std::atomic<int> begun = 0;
-    std::atomic<int> ended = 0;
-    run([&]() -> task<> {
-        auto mapping = [&]() -> task<> {
-            auto item = [&](int) {
-                ++begun;
-                both.count_down();
-                gate.acquire();
-                ++ended;
-            };
-            co_await pool.map(std::views::iota(0, 100), item);
-        };
-        auto handle = spawn(mapping);
-        co_await yield_now();
-        both.wait();
-        handle.cancel();
-        co_await sleep(1ms);
-        CHECK_FALSE(handle.done());
-        gate.release(2);
-        CHECK_THROWS_AS(co_await handle, task_cancelled);
-        CHECK(ended.load() == 2);
-    }());
-    CHECK(begun.load() == 2);
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: a map that waits in the queue is cancelled at once") {
-    thread_pool pool(1);
-    barricade busy(pool, 1);
-    run([&]() -> task<> {
-        CHECK_THROWS_AS(
-            co_await timeout(1ms, pool.map(std::views::iota(0, 10), [](int) { return 1; })),
-            timeout_error);
-    }());
-    CHECK(pool.stats().queued == 0);
-    busy.open();
-}
-
 TEST_CASE_FIXTURE(leak_check, "thread_pool: a done-callback runs on the loop that asked for it") {
     thread_pool pool(1);
     int got = 0;
@@ -510,113 +337,6 @@ TEST_CASE("thread_pool: a failure without a loop to report it to is printed" *
     });
     CHECK(how.exit_code == 0);
     CHECK(how.text.find("nobody was there to be told: unheard") != std::string::npos);
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: a shutdown finishes what was submitted") {
-    thread_pool pool(of(1, 1));
-    int ran = 0;  // one thread writes it
-    run([&]() -> task<> {
-        barricade busy(pool, 1);
-        auto one = [&]() -> task<> { co_await pool.run([&] { ++ran; }); };
-        std::vector<join_handle<>> all;
-        for (int i = 0; i < 5; ++i) all.push_back(spawn(one));
-        auto ends = spawn([](thread_pool& which) { return which.shutdown(); }, std::ref(pool));
-        co_await sleep(1us);
-        CHECK(pool.stats().waiting == 4);
-        CHECK_THROWS_AS(co_await pool.run([] {}), closed_error);
-        CHECK_THROWS_AS((void)pool.try_submit([] {}), closed_error);
-        CHECK_FALSE(ends.done());
-        busy.open();
-        co_await ends;
-        CHECK(ran == 5);
-        CHECK(pool.stats().threads == 0);
-        for (auto& each : all) co_await each;
-        co_await pool.shutdown();
-    }());
-    CHECK(adds_up(pool.stats()));
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: a shutdown may cancel what has not begun") {
-    thread_pool pool(of(1, 2));
-    bool ran = false;
-    run([&]() -> task<> {
-        barricade busy(pool, 1);
-        auto queued = co_await pool.submit([&] { ran = true; });
-        auto runs = spawn([&]() -> task<> { co_await pool.run([&] { ran = true; }); });
-        auto maps = spawn([&]() -> task<> {
-            co_await pool.map(std::views::iota(0, 3), [&](int) { ran = true; });
-        });
-        auto submits = spawn([&]() -> task<> {
-            auto work = co_await pool.submit([&] { ran = true; });
-            co_await work;
-        });
-        co_await sleep(1us);
-        CHECK(pool.stats().waiting == 2);
-        auto ends = spawn(pool.shutdown(pool_shutdown::cancel_queued));
-        CHECK_THROWS_AS(co_await queued, closed_error);
-        CHECK_THROWS_AS(co_await runs, closed_error);
-        CHECK_THROWS_AS(co_await maps, closed_error);
-        CHECK_THROWS_AS(co_await submits, closed_error);
-        CHECK_FALSE(ends.done());
-        busy.open();
-        co_await ends;
-    }());
-    CHECK_FALSE(ran);
-    CHECK(adds_up(pool.stats()));
-    CHECK(pool.stats().taken_back == 4);
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: what one shutdown was to finish another may cancel") {
-    thread_pool pool(1);
-    bool ran = false;
-    barricade busy(pool, 1);
-    auto queued = pool.submit_blocking([&] { ran = true; });
-    std::thread finishes([&] { pool.shutdown_blocking(); });
-    while (true) {
-        try {
-            if (auto refused = pool.try_submit([] {})) (void)refused->cancel();
-        } catch (const closed_error&) {
-            break;
-        }
-    }
-    std::thread cancels([&] { pool.shutdown_blocking(pool_shutdown::cancel_queued); });
-    CHECK_THROWS_AS(queued.get_blocking(), closed_error);
-    busy.open();
-    finishes.join();
-    cancels.join();
-    CHECK_FALSE(ran);
-}
-
-TEST_CASE_FIXTURE(leak_check, "thread_pool: a wait for its end can be cut; it stays shut down") {
-    thread_pool pool(1);
-    barricade busy(pool, 1);
-    run([&]() -> task<> {
-        CHECK_THROWS_AS(co_await timeout(1ms, pool.shutdown()), timeout_error);
-        CHECK_THROWS_AS(co_await pool.run([] {}), closed_error);
-        busy.open();
-        co_await pool.shutdown();
-    }());
-}
-
-TEST_CASE_FIXTURE(leak_check,
-                  "thread_pool: its end finishes what was submitted; handles outlive it") {
-    std::vector<pool_future<int>> results;
-    {
-        thread_pool pool(2);
-        for (int i = 0; i < 50; ++i) results.push_back(pool.submit_blocking(add, i, 1));
-    }
-    for (int i = 0; i < 50; ++i) {
-        CHECK(results[static_cast<std::size_t>(i)].ready());
-        CHECK_FALSE(results[static_cast<std::size_t>(i)].cancel());
-        CHECK(results[static_cast<std::size_t>(i)].get_blocking() == i + 1);
-    }
-    run([&]() -> task<> {
-        auto local = std::make_unique<thread_pool>(1);
-        auto last = co_await local->submit(add, 1, 2);
-        local.reset();
-        const int got = co_await last;
-        CHECK(got == 3);
-    }());
 }
 
 TEST_CASE_FIXTURE(leak_check, "thread_pool: several loops and threads use one at once") {
@@ -686,30 +406,6 @@ TEST_CASE_FIXTURE(leak_check, "thread_pool: the thread that worked last is calle
         same = same && pool.submit_blocking(who).get_blocking() == first;
     }
     CHECK(same);
-}
-
-TEST_CASE("thread_pool: misuse that would wait for ever is stopped with the rule" *
-          doctest::skip(!forked_children_have_threads)) {
-    CHECK(stops_with("it would wait for itself", [] {
-        thread_pool pool(1);
-        pool.submit_blocking([&] { pool.shutdown_blocking(); }).get_blocking();
-    }));
-    CHECK(stops_with("is not waited for by blocking a loop", [] {
-        run([]() -> task<> {
-            thread_pool pool(1);
-            std::binary_semaphore gate(0);
-            auto work = co_await pool.submit([&] { gate.acquire(); });
-            work.get_blocking();
-        }());
-    }));
-    CHECK(stops_with("a loop's thread is not blocked for a pool", [] {
-        run([]() -> task<> {
-            thread_pool pool(1);
-            (void)pool.submit_blocking([] {});
-            co_return;
-        }());
-    }));
-    CHECK(stops_with("it is not shut down", [] { thread_pool::shared().shutdown_blocking(); }));
 }
 
 TEST_CASE("thread_pool: the shared one is configured before it is first used, not later") {

@@ -92,6 +92,7 @@ class thread_list {
 
     std::mutex mutex_;
     std::vector<std::shared_ptr<loop_thread_state>> all_;
+    std::vector<std::shared_ptr<loop_thread_state>> left_running_;  ///< to the process's end
 };
 
 }  // namespace lariat::detail

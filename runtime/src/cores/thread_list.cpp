@@ -15,6 +15,7 @@ thread_list::thread_list() {
     // it is, as a std::thread that is not here can be neither joined nor destroyed.
     const int failed = ::pthread_atfork([] { only->mutex_.lock(); }, [] { only->mutex_.unlock(); },
                                         [] {
+                                            only->left_running_.swap(only->all_);
                                             new (&only->all_) decltype(all_)();
                                             only->mutex_.unlock();
                                         });
@@ -76,7 +77,7 @@ void thread_list::join_detached() {
         if (each->wait_ended(saturating_add(told, each->options.exit_grace))) {
             each->join_thread();
         } else {
-            new std::shared_ptr<loop_thread_state>(each);  // it runs to the end of the process
+            left_running_.push_back(each);
         }
     }
 }

@@ -78,7 +78,7 @@ concept thread_function =
 ///     lariat::loop_thread feeder(feed, std::ref(prices));   // task<> feed(price_table&)
 ///     ...
 ///     feeder.stop();
-///     co_await feeder.join();                                // or join_blocking() on a plain thread
+///     co_await feeder.join();                 // or join_blocking() on a plain thread
 ///
 /// Order        the constructor returns when the loop is there: what is posted then is not lost
 /// Threads      of one handle: one at a time; ref() from anywhere
