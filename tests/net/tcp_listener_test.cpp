@@ -46,6 +46,26 @@ task<> crowd() {
     for (auto& each : many) co_await each;
 }
 
+TEST_CASE("tcp_listener: a forked child may destroy an inherited loop with its listener") {
+    std::optional<loop> own(std::in_place);
+    auto listener = tcp_listener::bind(endpoint("127.0.0.1", 0));
+    auto accepts = [&]() -> task<> {
+        const auto late = co_await nothrow(timeout(1ms, listener.accept()));
+        CHECK(late.error() == errc::timed_out);
+    };
+    own->run(accepts());
+    const lariat::test::ending loop_first = lariat::test::run_in_child([&] { own.reset(); });
+    CHECK(loop_first.exit_code == 0);
+    CHECK(loop_first.text == "");
+    const lariat::test::ending listener_first = lariat::test::run_in_child([&] {
+        const tcp_listener gone = std::move(listener);
+        own.reset();
+    });
+    CHECK(listener_first.exit_code == 0);
+    CHECK(listener_first.text == "");
+    own->run(accepts());  // the parent's are untouched
+}
+
 }  // namespace
 
 TEST_CASE("tcp_listener: port 0 is a port of the system's choice") {

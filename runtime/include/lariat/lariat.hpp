@@ -23,8 +23,8 @@
 #include <lariat/offload/file.hpp>
 #include <lariat/offload/file_system.hpp>
 #include <lariat/offload/files.hpp>
-#include <lariat/offload/pipe.hpp>
 #include <lariat/offload/offload.hpp>
+#include <lariat/offload/pipe.hpp>
 #include <lariat/offload/pool_future.hpp>
 #include <lariat/offload/signals.hpp>
 #include <lariat/offload/subprocess.hpp>
