@@ -364,26 +364,43 @@ TEST_CASE("cancel: a write_all that is cut in the middle leaves the stream broke
     });
 }
 
+/// Writes until the kernel takes no more. Returns how much it took.
+task<std::size_t> fill_up(tcp_stream& stream, const std::string& piece) {
+    std::size_t taken = 0;
+    for (bool full = false; !full;) {
+        auto writing = stream.write_some(piece);
+        const auto sent = co_await nothrow(timeout(30ms, std::move(writing)));
+        full = !sent;
+        if (sent) taken += *sent;
+    }
+    co_return taken;
+}
+
 TEST_CASE("cancel: a write that is cut before any of it went leaves the stream whole") {
     on_loop([]() -> task<> {
-        ends both = co_await connected();
-        const std::string piece(100'000, 'x');
-        std::size_t taken = 0;
-        for (bool full = false; !full;) {  // until the kernel takes no more
-            auto writing = both.near.write_some(piece);
-            const auto sent = co_await nothrow(timeout(30ms, std::move(writing)));
-            full = !sent;
-            if (sent) taken += *sent;
+        bool seen = false;
+        // A kernel that was late to move bytes may make room again: then some of it did go.
+        for (int tries = 0; !seen && tries < 20; ++tries) {
+            ends both = co_await connected();
+            const std::string piece(100'000, 'x');
+            const std::size_t taken = co_await fill_up(both.near, piece);
+            auto writing = both.near.write_all(piece);
+            const auto none = co_await nothrow(timeout(5ms, std::move(writing)));
+            CHECK(none.error() == errc::timed_out);
+            auto reading = spawn(read_all(both.far));
+            const auto more = co_await nothrow(both.near.write_all("the end"));
+            both.near.shutdown();
+            const std::string all = co_await reading;
+            seen = more.has_value();
+            if (seen) {
+                CHECK(all.size() == taken + 7);
+                CHECK(all.substr(taken) == "the end");
+            } else {
+                CHECK(more.error() == errc::broken);
+                CHECK(all.size() > taken);
+            }
         }
-        auto writing = both.near.write_all(piece);
-        const auto none = co_await nothrow(timeout(5ms, std::move(writing)));
-        CHECK(none.error() == errc::timed_out);
-        auto reading = spawn(read_all(both.far));
-        co_await both.near.write_all("the end");
-        both.near.shutdown();
-        const std::string all = co_await reading;
-        CHECK(all.size() == taken + 7);
-        CHECK(all.substr(taken) == "the end");
+        CHECK(seen);
     });
 }
 
