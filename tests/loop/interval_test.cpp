@@ -128,6 +128,32 @@ TEST_CASE("interval: never early on the real clock") {
     }());
 }
 
+TEST_CASE("interval: awaited by two tasks at once it stops with the rule") {
+    CHECK(stops_with("one task at a time may wait for an interval's tick", [] {
+        test_loop loop;
+        loop.run([]() -> task<> {
+            interval ticks(20ms);
+            auto waits = [&]() -> task<> { co_await ticks.next(); };
+            auto other = spawn(waits());
+            co_await yield_now();
+            co_await ticks.next();
+        });
+    }));
+}
+
+TEST_CASE_FIXTURE(test_loop, "interval: another task may wait once the first was cut") {
+    run([]() -> task<> {
+        interval ticks(20ms);
+        const result<std::uint64_t> cut = co_await nothrow(timeout(5ms, ticks.next()));
+        CHECK(cut.error() == errc::timed_out);
+        auto waits = [&]() -> task<std::uint64_t> { co_return co_await ticks.next(); };
+        auto other = spawn(waits());
+        const std::uint64_t missed = co_await other;
+        CHECK(missed == 0);
+    });
+    CHECK(elapsed() == 20ms);
+}
+
 TEST_CASE("interval: outside of a running loop it stops with the right way to do it") {
     CHECK(stops_with("lariat::interval needs a running loop on this thread.",
                      [] { (void)interval(1ms); }));

@@ -189,24 +189,34 @@ TEST_CASE("call_on: cancelling the caller cancels the task there, and waits for 
     CHECK(order == std::vector<std::string>{"cut there", "ended there", "cut here"});
 }
 
-TEST_CASE("call_on: cancelled before the other loop has heard of it, a task never runs") {
-    loop_set loops(2);
-    bool ran = false;
-    bool cut = false;
-    cancel_scope scope;
-    auto there = [&]() -> task<> {
-        ran = true;
-        co_return;
+TEST_CASE("call_on: cancelled before the other loop has heard of it, nothing runs there") {
+    const auto never_runs = [](auto make) {
+        loop_set loops(2);
+        bool ran = false;
+        bool cut = false;
+        cancel_scope scope;
+        auto there = make(ran);
+        auto body = [&]() -> task<> { cut = !co_await scope.run(call_on(loops[1], there)); };
+        loops.spawn_on(0, body());
+        loops.turn(0);
+        loops.on(0, [&] { scope.cancel(); });
+        loops.turn(0);
+        CHECK_FALSE(cut);
+        loops.finish();
+        CHECK(cut);
+        CHECK_FALSE(ran);
     };
-    auto body = [&]() -> task<> { cut = !co_await scope.run(call_on(loops[1], there)); };
-    loops.spawn_on(0, body());
-    loops.turn(0);
-    loops.on(0, [&] { scope.cancel(); });
-    loops.turn(0);
-    CHECK_FALSE(cut);
-    loops.finish();
-    CHECK(cut);
-    CHECK_FALSE(ran);
+    SUBCASE("a task") {
+        never_runs([](bool& ran) {
+            return [&ran]() -> task<> {
+                ran = true;
+                co_return;
+            };
+        });
+    }
+    SUBCASE("a function") {
+        never_runs([](bool& ran) { return [&ran] { ran = true; }; });
+    }
 }
 
 TEST_CASE("call_on: a result that came before the cut is delivered; the cut waits") {

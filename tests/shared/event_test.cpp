@@ -11,10 +11,13 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <random>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -190,6 +193,37 @@ TEST_CASE("shared::event: misuse stops the program with the rule") {
         loops.turn(0);
         e.reset();
     }));
+}
+
+/// The idiom of every event: who is told clears it, then looks what there is.
+TEST_CASE("shared::event: cleared, then looked: what was done before a set is seen") {
+    const long rounds = std::getenv("LARIAT_TEST_LONG") != nullptr ? 1'000'000 : 20'000;
+    shared::event ready;
+    std::atomic<bool> pending{false};
+    std::atomic<long> eaten{0};
+    std::atomic<bool> stop{false};
+    std::jthread consumer([&] {
+        while (!stop.load()) {
+            ready.wait_blocking();
+            ready.clear();
+            if (pending.exchange(false)) eaten.fetch_add(1);
+        }
+    });
+    std::mt19937 random(1);
+    bool lost = false;
+    for (long round = 1; round <= rounds && !lost; ++round) {
+        ready.set();  // an earlier one, on its way while the next comes
+        for (unsigned spins = random() % 128; spins != 0; --spins)
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+        pending.store(true, std::memory_order_release);
+        ready.set();
+        const time_point latest = clock::now() + 20s;
+        while (eaten.load(std::memory_order_relaxed) != round && !lost)
+            lost = clock::now() > latest;
+    }
+    CHECK_FALSE(lost);
+    stop = true;
+    ready.set();
 }
 
 }  // namespace

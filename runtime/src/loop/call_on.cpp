@@ -14,6 +14,7 @@ bool remote_call::send() noexcept {
     here_ = &loop::current().box();
     way_.ended = &arrived;
     holds_.store(1, std::memory_order_relaxed);  // the message releases it
+    withdrawn_.store(false, std::memory_order_relaxed);
     ending_ = ending::unreached;
     cut_there_ = false;
     return there_->post(way_);
@@ -21,11 +22,12 @@ bool remote_call::send() noexcept {
 
 void remote_call::arrived(posted& message, posted::end how) {
     remote_call& self = *static_cast<letter&>(message).of;
-    if (how == posted::end::call) {
+    if (how == posted::end::call && !self.withdrawn_.load(std::memory_order_relaxed)) {
         self.start_(self);
-    } else {
-        self.let_go();
+        return;
     }
+    if (how == posted::end::call) self.ending_ = ending::cut;  // before it began: it never will
+    self.let_go();
 }
 
 // Posted after the call by the same thread: so the call has arrived.
@@ -87,6 +89,7 @@ void remote_call::cut(waiter& w) noexcept {
     do {
         if (holds == 0) return;  // it has ended: the answer is on its way
     } while (!self.holds_.compare_exchange_weak(holds, holds + 1, std::memory_order_relaxed));
+    self.withdrawn_.store(true, std::memory_order_relaxed);
     if (!self.there_->post(self.cut_way_)) self.let_go();  // closed: that ends the call as well
 }
 

@@ -21,7 +21,10 @@ const wait_kind tick_awaiter::kind_of_wait{"the next tick of an interval", &tick
 
 bool tick_awaiter::must_wait() noexcept {
     scheduler& home = required_scheduler("interval::next");
+    require(!of_->awaited_,
+            "one task at a time may wait for an interval's tick; give each its own");
     if (of_->next_ <= home.now()) return false;
+    of_->awaited_ = true;
     home.timers.arm(*this, of_->next_);
     return true;
 }
@@ -34,11 +37,16 @@ std::uint64_t tick_awaiter::await_resume() {
     return static_cast<std::uint64_t>(missed);
 }
 
-void tick_awaiter::due(timer_entry& self) noexcept { static_cast<tick_awaiter&>(self).wake(); }
+void tick_awaiter::due(timer_entry& entry) noexcept {
+    auto& self = static_cast<tick_awaiter&>(entry);
+    self.of_->awaited_ = false;
+    self.wake();
+}
 
 void tick_awaiter::leave(waiter& w) noexcept {
     auto& self = static_cast<tick_awaiter&>(w);
     this_scheduler->timers.disarm(self);
+    self.of_->awaited_ = false;
     self.wake(wake_reason::cut);
 }
 

@@ -15,6 +15,7 @@ timer& timer::operator=(timer&& other) noexcept {
 }
 
 void timer::start() {
+    detail::require(action_ != nullptr, "this timer was moved from");
     // The call keeps the function: it may destroy the timer.
     call_handle next = loop::current().call_later(length_, [kept = action_] { kept->call(*kept); });
     call_.cancel();

@@ -13,7 +13,7 @@ void event::set_now() noexcept {
 
 void event::clear() noexcept {
     const std::lock_guard held(lock_);
-    set_.store(false, std::memory_order_relaxed);
+    set_.exchange(false, std::memory_order_acq_rel);  // partner: the exchange in set()
 }
 
 bool event::join_line(detail::shared_place& place) noexcept {

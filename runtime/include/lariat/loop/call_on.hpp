@@ -123,6 +123,7 @@ class LARIAT_EXPORT remote_call : public wait_point {
     letter way_{*this, &arrived};  // there, and back
     letter cut_way_{*this, &cut_arrived};
     std::atomic<std::uint32_t> holds_{1};
+    std::atomic<bool> withdrawn_{false};  // by cut, which then posts: seen there when that arrives
     party* worker_ = nullptr;
     std::exception_ptr failure_;
     ending ending_ = ending::unreached;
@@ -142,6 +143,9 @@ template <class Fn>
 class [[nodiscard("it does nothing until it is awaited: co_await call_on(loop, fn)")]] call_on_wait
     : public remote_call {
     using called = std::invoke_result_t<Fn&>;
+    static_assert(!std::is_base_of_v<awaiter_base, std::remove_cvref_t<called>>,
+                  "an awaitable of the other loop would be awaited on this one; return a task: "
+                  "[&]() -> lariat::task<...> { co_return co_await queue.get(); }");
     using value = typename called_value<called>::type;
 
  public:
@@ -229,8 +233,10 @@ class [[nodiscard("it does nothing until it is awaited: co_await call_on(loop, f
 /// Suspends until it has ended there · Returns its result · Errors: its exception; closed_error
 /// (through nothrow: errc::closed) if the loop has closed, or closes, or its run ends, before the
 /// end of the call: what had begun there has then been cancelled and has ended · Cancel: a task is
-/// cancelled there and awaited to its end; a function that began is awaited. What it returned all
-/// the same is delivered, and the cancellation stays pending · Borrows nothing: fn and the result
+/// cancelled there and awaited to its end; a function that began is awaited, and one that had not
+/// never runs. What it returned all the same is delivered, and the cancellation stays pending. All
+/// that once the other loop hears of it: while it is between runs, or does not come back from a
+/// leg, the call and its cancellation wait · Borrows nothing: fn and the result
 /// lie in the awaiting frame, are used on the other loop, and destroyed on this one · Cost: a
 /// message each way, no allocation; for a task, what spawn costs.
 template <class Fn>

@@ -32,7 +32,7 @@ class LARIAT_EXPORT tick_awaiter : public wait_point, public single_step, privat
 
  private:
     [[nodiscard]] bool must_wait() noexcept;
-    static void due(timer_entry& self) noexcept;
+    static void due(timer_entry& entry) noexcept;
     static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 
@@ -78,6 +78,7 @@ class LARIAT_EXPORT interval {
 
     time_point next_;
     duration period_;
+    bool awaited_ = false;
 };
 
 }  // namespace lariat

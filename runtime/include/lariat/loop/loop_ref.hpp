@@ -21,14 +21,17 @@ class loop_ref {
     /// Calls fn() on the loop's thread. Returns false once the loop has closed; see loop::post.
     template <class Fn>
     [[nodiscard("false: the loop has closed and will not call it")]] bool post(Fn&& fn) const {
-        return detail::post_to(*box_, std::forward<Fn>(fn));
+        return detail::post_to(*box(), std::forward<Fn>(fn));
     }
 
     /// Whether both name one loop.
     [[nodiscard]] bool operator==(const loop_ref& other) const noexcept = default;
 
     /// Library use.
-    [[nodiscard]] const std::shared_ptr<mailbox>& box() const noexcept { return box_; }
+    [[nodiscard]] const std::shared_ptr<mailbox>& box() const noexcept {
+        detail::require(box_ != nullptr, "this loop_ref was moved from");
+        return box_;
+    }
 
  private:
     std::shared_ptr<mailbox> box_;

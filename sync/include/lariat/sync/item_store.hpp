@@ -13,8 +13,8 @@ namespace lariat::detail {
 ///
 /// Order        first in, first out
 /// Threads      one loop
-/// Allocation   a block when the last is full; a new one has twice the room, up to 4 KiB. One that
-///              was emptied is kept for the next time, so a queue that breathes allocates nothing
+/// Allocation   a block when the last is full; a new one has twice the room, from 8 items up to
+///              4 KiB (of larger items, one). One that was emptied is kept for the next time, so a queue that breathes allocates nothing
 ///
 /// Blocks, and not one ring that grows: an item never moves while it lies here, so a move that
 /// throws can lose none of the others, and no put pays for the moving of all.
@@ -50,7 +50,8 @@ class fifo_store {
 
  private:
     static constexpr std::size_t alignment = std::max(alignof(T), alignof(void*));
-    static constexpr std::size_t most_items = std::max<std::size_t>(4096 / sizeof(T), 8);
+    static constexpr std::size_t most_items = std::max<std::size_t>(4096 / sizeof(T), 1);
+    static constexpr std::size_t fewest_items = std::min<std::size_t>(8, most_items);
 
     struct alignas(alignment) block {
         explicit block(std::size_t room) noexcept : items(room) {}
@@ -73,7 +74,8 @@ class fifo_store {
     [[gnu::noinline]] void add_block() {
         block* fresh = std::exchange(spare_, nullptr);
         if (fresh == nullptr)
-            fresh = allocate(last_ == nullptr ? 8 : std::min(2 * last_->items, most_items));
+            fresh =
+                allocate(last_ == nullptr ? fewest_items : std::min(2 * last_->items, most_items));
         fresh->next = nullptr;
         if (last_ != nullptr) {
             last_->next = fresh;

@@ -33,14 +33,22 @@ class LARIAT_EXPORT event {
     event(const event&) = delete;
     event& operator=(const event&) = delete;
 
-    /// Wakes all who wait, and lets pass whoever comes, until clear(). Cost: one look if it is set;
-    /// else a short lock, and one wake for each loop that sleeps and each thread.
+    /// Wakes all who wait, and lets pass whoever comes, until clear(). Cost: one atomic operation
+    /// if it is set; else a short lock, and one wake for each loop that sleeps and each thread.
     void set() noexcept {
-        if (!is_set()) set_now();
+        // Not a mere look: that could still see the flag as it was before a clear() whose thread
+        // then looks, in vain, for what was done before this call. This one comes before or after
+        // that clear (its partner), and in the first case is acquired by it.
+        bool on = true;
+        if (!set_.compare_exchange_strong(on, true, std::memory_order_acq_rel,
+                                          std::memory_order_relaxed))
+            set_now();
     }
-    /// Cost: a short lock.
+    /// What was done before a set() that it takes back is seen after it: clear, then look. Cost: a
+    /// short lock.
     void clear() noexcept;
-    /// Others may still be inside set(): only a wait makes it safe to destroy the event.
+    /// Others may still be inside set(): only a wait makes it safe to destroy the event, and that
+    /// for the one who alone waited.
     [[nodiscard]] bool is_set() const noexcept {
         return set_.load(std::memory_order_acquire);  // what set() released
     }
@@ -64,7 +72,7 @@ class LARIAT_EXPORT event {
     [[nodiscard]] bool leave(detail::shared_place& place) noexcept;
     [[nodiscard]] bool wait_until(time_point deadline) noexcept;
 
-    std::atomic<bool> set_{false};  // written under lock_
+    std::atomic<bool> set_{false};  // changed under lock_
     detail::short_lock lock_;
     detail::shared_line<> line_;  // empty while it is set
 };
