@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace {
@@ -208,6 +209,32 @@ TEST_CASE_FIXTURE(scratch, "file: an open cut by a timeout in any moment leaks n
             if (!opened) CHECK(opened.error() == errc::timed_out);
         }
     }(path("file")));
+}
+
+TEST_CASE_FIXTURE(scratch, "file: an open that waits in a worker of the kernel's is cut") {
+    if (!rings()) return;  // a thread of the pool would wait for the pipe's writer
+    REQUIRE(::mkfifo(path("pipe").c_str(), 0600) == 0);
+    run([](std::string name) -> task<> {
+        constexpr open_mode by_worker = open_mode::read | open_mode::create;
+        for (const auto limit : {0us, 10us, 100us, 1000us, 10'000us}) {
+            CHECK_THROWS_AS(co_await timeout(limit, file::open(name, by_worker)), timeout_error);
+            const auto opened = co_await nothrow(timeout(limit, file::open(name, by_worker)));
+            CHECK(opened.error() == errc::timed_out);
+            cancel_scope scope;
+            auto cancel_later = [](cancel_scope& which, std::chrono::microseconds after) -> task<> {
+                co_await sleep(after);
+                which.cancel();
+            };
+            auto open_it = [](std::string of) -> task<> {
+                const file never = co_await file::open(of, by_worker);
+                FAIL("it was opened");
+            };
+            auto cancelling = spawn(cancel_later(scope, limit));
+            const bool finished = co_await scope.run(open_it(name));
+            CHECK_FALSE(finished);
+            co_await cancelling;
+        }
+    }(path("pipe")));
 }
 
 TEST_CASE_FIXTURE(scratch, "file: a read and a write that are cut leave the file usable") {

@@ -17,4 +17,12 @@ inline constexpr std::uint16_t buffer_ring_incremental = 2;
 // 6.18: RWF_NOSIGNAL, write without SIGPIPE. Older kernels answer -EOPNOTSUPP to the whole write.
 inline constexpr int write_no_signal = 0x100;
 
+// include/linux/errno.h of the kernel, where user space is not to see them: an interrupted call's
+// own results, before a return to user space would have made EINTR of them, or begun it again. A
+// worker thread of the ring's reports them as they are.
+inline constexpr int restart_sys = 512;            // ERESTARTSYS
+inline constexpr int restart_no_intr = 513;        // ERESTARTNOINTR
+inline constexpr int restart_no_handler = 514;     // ERESTARTNOHAND
+inline constexpr int restart_restart_block = 516;  // ERESTART_RESTARTBLOCK
+
 }  // namespace lariat::detail::abi

@@ -1,6 +1,7 @@
 #include "driver/uring/uring_driver.hpp"
 
 #include "driver/file_ops.hpp"
+#include "driver/uring/abi.hpp"
 #include "driver/would_block.hpp"
 
 #include <algorithm>
@@ -30,10 +31,17 @@ bool waits_for_readiness(const op& operation, std::int32_t result) noexcept {
     }
 }
 
+/// EINTR, in whichever of the kernel's words for it.
+bool is_interruption(std::int32_t result) noexcept {
+    return result == -EINTR || result == -abi::restart_sys || result == -abi::restart_no_intr ||
+           result == -abi::restart_no_handler || result == -abi::restart_restart_block;
+}
+
 /// What a cancelled op's refusal means: nothing happened. EINTR is what a worker thread of the
-/// kernel reports when it is interrupted to cancel; EINPROGRESS never reached the caller as
+/// kernel means when it is interrupted to cancel; EINPROGRESS never reached the caller as
 /// success.
-std::int32_t final_result(const op& operation, std::int32_t result) noexcept {
+std::int32_t final_result(const op& operation, std::int32_t refusal) noexcept {
+    const std::int32_t result = is_interruption(refusal) ? -EINTR : refusal;
     if (operation.code == op_code::close && result == -EINTR) return 0;  // it is gone: close(2)
     if (operation.code == op_code::connect && result == -EISCONN &&
         is_marked(operation, tried_again))
