@@ -21,6 +21,8 @@
 #include <thread>
 #include <vector>
 
+#include <unistd.h>
+
 namespace {
 
 using namespace lariat;
@@ -28,9 +30,11 @@ using namespace std::chrono_literals;
 using lariat::test::add;
 using lariat::test::adds_up;
 using lariat::test::barricade;
+using lariat::test::ending;
 using lariat::test::forked_children_have_threads;
 using lariat::test::leak_check;
 using lariat::test::of;
+using lariat::test::run_in_child;
 using lariat::test::stops_with;
 
 TEST_CASE_FIXTURE(leak_check, "thread_pool: a shutdown finishes what was submitted") {
@@ -162,6 +166,24 @@ TEST_CASE("thread_pool: misuse that would wait for ever is stopped with the rule
         }());
     }));
     CHECK(stops_with("it is not shut down", [] { thread_pool::shared().shutdown_blocking(); }));
+}
+
+TEST_CASE("thread_pool: a forked child is told that its parent's pool has no threads there" *
+          doctest::skip(!forked_children_have_threads)) {
+    auto pool = std::make_unique<thread_pool>(of(1));
+    CHECK(pool->submit_blocking(add, 2, 3).get_blocking() == 5);
+    const char* const rule = "inherited through fork";
+    CHECK(stops_with(rule, [&] { (void)pool->try_submit(add, 2, 3); }));
+    CHECK(stops_with(rule, [&] { (void)pool->submit_blocking(add, 2, 3); }));
+    CHECK(stops_with(rule, [&] { pool->shutdown_blocking(); }));
+    CHECK(stops_with(rule, [&] { run(pool->shutdown()); }));
+    const ending how = run_in_child([&] {
+        pool.reset();
+        thread_pool anew(1);
+        if (anew.submit_blocking(add, 2, 3).get_blocking() != 5) ::_exit(1);
+    });
+    CHECK_MESSAGE(how.exit_code == 0, how.text);
+    CHECK(pool->submit_blocking(add, 2, 3).get_blocking() == 5);
 }
 
 }  // namespace

@@ -51,6 +51,9 @@ using lariat::test::until;
 
 /// The shared pool of this whole test program.
 const bool configured_before_main = [] {
+    {
+        const thread_pool own(1);
+    }  // the end of another does not make it
     thread_pool::configure_shared(of(7));
     return true;
 }();
@@ -413,6 +416,22 @@ TEST_CASE("thread_pool: the shared one is configured before it is first used, no
     CHECK(thread_pool::shared().engine().most_threads() == 7);
     CHECK_THROWS_AS(thread_pool::configure_shared(of(3)), std::logic_error);
     CHECK(thread_pool::shared().engine().most_threads() == 7);
+}
+
+TEST_CASE_FIXTURE(leak_check, "thread_pool: a thread told to end that finds work is not awaited") {
+    thread_pool pool(of(1));
+    for (int round = 0; round < 50; ++round) {
+        pool.submit_blocking([] {}).get_blocking();
+        until(pool, [](const auto& now) { return now.idle == 1; });
+        std::thread ender([&] { pool.engine().end_idle(); });
+        // Told, and with luck not up yet: its lock is still to be had.
+        until(pool, [](const auto& now) { return now.idle == 0; });
+        std::binary_semaphore gate(0);
+        auto work = pool.submit_blocking([&] { gate.acquire(); });
+        ender.join();  // while the work is not done
+        gate.release();
+        work.get_blocking();
+    }
 }
 
 TEST_CASE("thread_pool: where no thread can be made it says so, and works once one can be" *

@@ -4,9 +4,12 @@
 #include <lariat/base/error.hpp>
 #include <lariat/loop/loop.hpp>
 
+#include "driver/fork_guard.hpp"
+#include "offload/process_cores.hpp"
 #include "offload/worker_threads.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <new>
@@ -17,7 +20,6 @@
 #include <vector>
 
 #include <pthread.h>
-#include <unistd.h>
 
 namespace lariat::detail {
 
@@ -36,11 +38,13 @@ void join_all(std::vector<std::thread> ended) {
 /// The pool whose thread this is, or null.
 constinit thread_local const void* own_pool = nullptr;
 
+/// The shared pool, once it is made: so asking whether a pool is that one does not make it.
+constinit std::atomic<const blocking_pool*> made_shared{nullptr};
+
 /// How the shared pool is to be made, until it is.
 struct shared_plan {
     std::mutex mutex;
     thread_pool_options options;
-    bool carried_out = false;
 
     static shared_plan& get() {
         static shared_plan only;
@@ -69,12 +73,16 @@ struct blocking_pool::state {
     [[nodiscard]] bool is_over() const noexcept { return shut && workers.alive() == 0; }
     /// What a forked child finds is its parent's: threads that are not here, frames of its loops.
     void start_anew() noexcept;
+    void require_home() const noexcept {
+        require(home.at_home(),
+                "a pool inherited through fork has no threads in the child: make a new one there");
+    }
 
     const std::size_t most;
     const std::size_t most_queued;
     const duration idle_after;
     const std::string name;
-    const pid_t process = ::getpid();
+    fork_guard home;
     std::mutex mutex;
     std::condition_variable thread_ended;
     list<blocking_job> queue;
@@ -143,6 +151,7 @@ void blocking_pool::state::name_thread(std::size_t number) const noexcept {
 void blocking_pool::state::work(worker_thread& self) {
     own_pool = this;
     name_thread(self.number);
+    leave_callers_cores();
     std::unique_lock held(mutex);
     workers.is_up();
     do {
@@ -175,7 +184,10 @@ bool blocking_pool::state::rest(worker_thread& self, std::unique_lock<std::mutex
         return false;
     }
     workers.is_up();
-    return !workers.take_told_to_end(self) || counts.queued != 0;
+    if (!workers.take_told_to_end(self)) return true;
+    if (counts.queued == 0) return false;
+    thread_ended.notify_all();  // who waits for those that were told waits for this one no more
+    return true;
 }
 
 void blocking_pool::state::tell_ended() noexcept {
@@ -189,13 +201,14 @@ void blocking_pool::state::start_anew() noexcept {
     new (&queue) list<blocking_job>();
     new (&line) list<blocking_job>();
     counts = thread_pool_stats();
+    home = fork_guard();
 }
 
 blocking_pool::blocking_pool(const thread_pool_options& options)
     : state_(std::make_unique<state>(options)) {}
 
 blocking_pool::~blocking_pool() {
-    if (state_->process != ::getpid()) {
+    if (!state_->home.at_home()) {
         (void)state_.release();  // its threads are the parent's; there is nothing to join
         return;
     }
@@ -216,7 +229,7 @@ blocking_pool& blocking_pool::shared() {
                                                 made->state_->mutex.unlock();
                                             });
         if (failed != 0) throw std::bad_alloc();
-        plan.carried_out = true;
+        made_shared.store(made, std::memory_order_release);
         return made;
     }();
     static const struct closer {
@@ -228,7 +241,7 @@ blocking_pool& blocking_pool::shared() {
 void blocking_pool::configure_shared(const thread_pool_options& options) {
     shared_plan& plan = shared_plan::get();
     const std::lock_guard held(plan.mutex);
-    if (plan.carried_out) {
+    if (made_shared.load(std::memory_order_relaxed) != nullptr) {
         throw std::logic_error(
             "lariat: the shared pool of threads is in use already.\n"
             "  right: configure it at the beginning of main, before the first loop runs");
@@ -237,6 +250,7 @@ void blocking_pool::configure_shared(const thread_pool_options& options) {
 }
 
 bool blocking_pool::enqueue(blocking_job& job, bool may_stand_in_line) {
+    state_->require_home();
     std::thread gone;
     worker_thread* called = nullptr;
     bool in_queue = true;
@@ -296,7 +310,10 @@ bool blocking_pool::give_way(blocking_job& job) noexcept {
 }
 
 void blocking_pool::shut(pool_shutdown how) noexcept {
-    require(this != &shared(), "the shared pool serves the whole program: it is not shut down");
+    state_->require_home();
+    // Acquire: who can name the shared pool has seen it made; for all others any answer is right.
+    require(this != made_shared.load(std::memory_order_acquire),
+            "the shared pool serves the whole program: it is not shut down");
     std::unique_lock held(state_->mutex);
     state_->shut = true;
     if (how == pool_shutdown::cancel_queued) state_->cancels = true;
@@ -327,6 +344,7 @@ future<> blocking_pool::when_ended() {
 }
 
 void blocking_pool::wait_ended() {
+    state_->require_home();
     require(own_pool != state_.get(),
             "a pool's own work cannot wait for the end of the pool: it would wait for itself");
     std::vector<std::thread> ended;
@@ -340,6 +358,7 @@ void blocking_pool::wait_ended() {
 }
 
 void blocking_pool::end_idle() {
+    state_->require_home();
     std::vector<std::thread> ended;
     {
         std::unique_lock held(state_->mutex);

@@ -103,6 +103,9 @@ LARIAT_IN_CHILD step follow(child_orders& orders) noexcept {
         // It is not sent for a parent that was gone before.
         if (::syscall(SYS_getppid) != orders.parent) ::syscall(SYS_exit_group, 127);
     }
+    // Refused, it runs where its maker may.
+    if (orders.cores != nullptr)
+        ::syscall(SYS_sched_setaffinity, 0, sizeof *orders.cores, orders.cores);
     if (!set_streams(orders)) return step::stream;
     if (orders.folder != nullptr && ::syscall(SYS_chdir, orders.folder) < 0) return step::folder;
     mark_the_rest();

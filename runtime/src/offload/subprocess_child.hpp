@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 
+#include <sched.h>
 #include <sys/types.h>
 
 namespace lariat::detail {
@@ -22,6 +23,7 @@ struct child_orders {
     bool own_group = false;
     int death_signal = 0;
     pid_t parent = 0;
+    const cpu_set_t* cores = nullptr;  ///< null: those of the thread that makes it
 
     // The answer:
     step failed = step::none;

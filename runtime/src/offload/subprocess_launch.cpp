@@ -1,10 +1,13 @@
 #include "offload/subprocess_launch.hpp"
 
+#include "offload/process_cores.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -189,6 +192,8 @@ launched_child launch_plan::launch() {
     ends output = open_stream(options_.output, STDOUT_FILENO);
     ends errors = open_stream(options_.errors, STDERR_FILENO);
     orders_.streams = {input.child.get(), output.child.get(), errors.child.get()};
+    const std::optional<cpu_set_t> cores = cores_beyond_own();
+    orders_.cores = cores ? &*cores : nullptr;
     orders_.errors_merged = options_.errors.what() == stdio::kind::merged;
     launched_child started;
     int pidfd = -1;

@@ -47,9 +47,10 @@ struct blocking_job : list_link {
 ///
 /// Order        work begins in the order of submission. Of the idle threads the one that worked
 ///              last is called, its caches are warm and the others may end
-/// Threads      any
+/// Threads      any. Its own run where the process's main thread may, whoever made them: work that
+///              a pinned loop hands over is not pinned
 /// Lifetime     its end finishes what was submitted and waits for it. A forked child has the shared
-///              pool anew, without threads
+///              pool anew, without threads; another pool it can only destroy
 /// Allocation   a record a thread; none for work
 /// Limits       threads and queue, see thread_pool_options; what finds the queue full stands in a
 ///              line, which is made of who waits. Workers block all signals, so that these reach

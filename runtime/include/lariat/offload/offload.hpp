@@ -59,7 +59,9 @@ class [[nodiscard("it does nothing until it is awaited: co_await it")]] abandoni
 ///
 ///     auto text = co_await lariat::offload(read_slowly, path);
 ///
-/// fn and the arguments are moved into the awaiting frame; references need std::ref.
+/// fn and the arguments are moved into the awaiting frame; references need std::ref. The pool's
+/// threads block all signals, and a program started there by fn inherits that: for std::system and
+/// the like use run_program.
 ///
 /// Suspends until it has returned · Returns its result · Errors: its exception; std::system_error
 /// when there is no thread and none can be made · Cancel: before it began it never runs; once it
@@ -77,7 +79,9 @@ template <class Fn, class... Args>
 ///
 /// Cancel: before it began it never runs; while it runs the wait ends at once, with `cancelled`.
 /// The work goes on; its result is destroyed on its thread, and its failure goes to the report hook
-/// of this loop (printed, once that has closed). The end of the program does not wait for what was
+/// of this loop (printed, once that has closed). It holds its thread until it ends: work that never
+/// does takes one for good of the shared pool's few, which subprocess::start, read_file and name
+/// resolution use too. The end of the program does not wait for what was
 /// abandoned on the shared pool: it may touch nothing that the end of main destroys. A pool of your
 /// own waits for it in its destructor · Cost: one record.
 template <class Fn, class... Args>

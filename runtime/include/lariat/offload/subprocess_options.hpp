@@ -64,7 +64,8 @@ class LARIAT_EXPORT stdio {
     kind what_ = kind::unsaid;
 };
 
-/// How a program is started.
+/// How a program is started. It runs on the cores that this process's main thread may use, also
+/// where a pinned loop starts it.
 ///
 ///     lariat::subprocess_options sort("sort", "-n", "numbers.txt");
 ///     sort.environment["LC_ALL"] = "C";

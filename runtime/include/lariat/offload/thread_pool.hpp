@@ -47,9 +47,11 @@ class [[nodiscard("nothing is submitted until it is awaited: co_await it")]] sub
 /// referred to says so with std::ref.
 ///
 /// Order        work begins in the order of submission, also of those that stand in line
-/// Threads      any thread and any loop, several at once
+/// Threads      any thread and any loop, several at once. Its own run where the process's main
+///              thread may, also those that a pinned loop_thread's work called for
 /// Lifetime     outlives the tasks that wait for its work; its end finishes all that was submitted,
-///              and waits for it: it blocks a loop's thread, so co_await shutdown() there first
+///              and waits for it: it blocks a loop's thread, so co_await shutdown() there first. A
+///              forked child can only destroy it; the shared one serves there too, with new threads
 /// Allocation   run: none. submit, map: one record, or one for each runner
 /// Limits       options.most_threads work at once. Of what no thread is free for,
 ///              options.most_queued lie in the queue. Beyond that run and submit wait in line, the
