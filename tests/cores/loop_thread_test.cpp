@@ -6,6 +6,8 @@
 #include <lariat/base/error.hpp>
 #include <lariat/loop/call_on.hpp>
 #include <lariat/loop/loop.hpp>
+#include <lariat/offload/subprocess.hpp>
+#include <lariat/offload/thread_pool.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/error_group.hpp>
 #include <lariat/task/gather.hpp>
@@ -18,11 +20,13 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <semaphore>
 #include <stdexcept>
 #include <string>
@@ -311,6 +315,36 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: may be pinned to a core") {
     CHECK(on_it);
 }
 
+TEST_CASE_FIXTURE(leak_check, "loop_thread: a pinned one pins nothing that it has done elsewhere") {
+    cpu_set_t mine;
+    ::sched_getaffinity(0, sizeof mine, &mine);
+    loop_thread_options options;
+    options.core = 0;
+    while (!CPU_ISSET(*options.core, &mine)) ++*options.core;
+    subprocess_options asked("grep", "Cpus_allowed:", "/proc/self/status");
+    asked.output = stdio::pipe();
+    const std::string expected = run(run_program(asked)).output;
+    CHECK(expected.starts_with("Cpus_allowed:"));
+    cpu_set_t of_worker;
+    std::string of_child;
+    std::string of_bound_child;
+    auto look = [&]() -> task<> {
+        thread_pool pool(1);
+        co_await pool.run([&] { ::sched_getaffinity(0, sizeof of_worker, &of_worker); });
+        program_result ended = co_await run_program(asked);
+        of_child = std::move(ended.output);
+        subprocess_options bound = asked;
+        bound.parent_death_signal = SIGKILL;
+        program_result bound_ended = co_await run_program(bound);
+        of_bound_child = std::move(bound_ended.output);
+        co_await pool.shutdown();
+    };
+    loop_thread(options, look).join_blocking();
+    CHECK(CPU_EQUAL(&of_worker, &mine));
+    CHECK(of_child == expected);
+    CHECK(of_bound_child == expected);
+}
+
 TEST_CASE_FIXTURE(leak_check, "loop_thread: one that does not start says why") {
     loop_thread_options options = named("nowhere");
     options.core = 1'000'000;
@@ -396,6 +430,26 @@ TEST_CASE("loop_thread: at exit the detached are awaited, and daemons told to st
     CHECK(how.exit_code == 0);
     CHECK(how.signal == 0);
     CHECK(how.text == "finished;stopped;");
+}
+
+TEST_CASE("loop_thread: a forked child may destroy its parent's, and is told the rule else" *
+          doctest::skip(!forked_children_have_threads)) {
+    std::optional<loop_thread> thread(named("parental"));
+    CHECK(thread->ref().post([] {}));
+    const ending how = test::run_in_child([&] {
+        if (thread->is_alive()) ::_exit(2);
+        *thread = loop_thread(named("own"));
+        thread.reset();
+        std::exit(0);
+    });
+    CHECK_MESSAGE(how.exit_code == 0, how.text);
+    const char* const rule = "inherited through fork";
+    CHECK(stops_with(rule, [&] { thread->stop(); }));
+    CHECK(stops_with(rule, [&] { thread->join_blocking(); }));
+    CHECK(stops_with(rule, [&] { thread->join_blocking(1ms); }));
+    CHECK(stops_with(rule, [&] { run(thread->join()); }));
+    CHECK(stops_with(rule, [&] { thread->detach(); }));
+    CHECK(thread->is_alive());
 }
 
 TEST_CASE("loop_thread: misuse is stopped with the rule" *

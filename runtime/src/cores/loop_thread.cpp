@@ -68,6 +68,10 @@ loop_thread::~loop_thread() { end(); }
 
 void loop_thread::end() noexcept {
     if (state_ == nullptr) return;
+    if (!state_->home.at_home()) {
+        state_.reset();  // the thread is the parent's; the list of all keeps what is known of it
+        return;
+    }
     require_other(*state_);
     state_->stop();
     (void)state_->wait_ended(forever);
@@ -78,12 +82,12 @@ void loop_thread::end() noexcept {
 }
 
 task<> loop_thread::join() const {
-    require_other(checked());
+    require_other(at_home());
     return join_state(state_);
 }
 
 void loop_thread::join_blocking() const {
-    require_other(checked());
+    require_other(at_home());
     require_plain();
     (void)state_->wait_ended(forever);
     state_->join_thread();
@@ -91,7 +95,7 @@ void loop_thread::join_blocking() const {
 }
 
 void loop_thread::join_blocking(duration length) const {
-    require_other(checked());
+    require_other(at_home());
     require_plain();
     if (!state_->wait_ended(saturating_add(clock::now(), length)))
         throw timeout_error("waiting for the end of the thread " + state_->name);
@@ -99,17 +103,21 @@ void loop_thread::join_blocking(duration length) const {
     state_->throw_failure();
 }
 
-void loop_thread::stop() const { checked().stop(); }
+void loop_thread::stop() const { at_home().stop(); }
 
 void loop_thread::detach() {
+    detail::loop_thread_state& which = at_home();
     // Each time anew, so that it comes before the end of what is there by now.
     if (std::atexit(&detail::thread_list::at_exit) != 0) throw std::bad_alloc();
-    checked().detach();
+    which.detach();
     detail::thread_list::get().reap();
     state_.reset();
 }
 
-bool loop_thread::is_alive() const noexcept { return checked().alive(); }
+bool loop_thread::is_alive() const noexcept {
+    detail::loop_thread_state& which = checked();
+    return which.home.at_home() && which.alive();
+}
 
 const std::string& loop_thread::name() const noexcept { return checked().name; }
 
@@ -120,6 +128,14 @@ loop_ref loop_thread::ref() const { return *checked().ref; }
 detail::loop_thread_state& loop_thread::checked() const noexcept {
     detail::require(state_ != nullptr, "this loop_thread names no thread");
     return *state_;
+}
+
+detail::loop_thread_state& loop_thread::at_home() const noexcept {
+    detail::loop_thread_state& which = checked();
+    detail::require(which.home.at_home(),
+                    "a loop_thread inherited through fork has no thread in the child: there it can "
+                    "only be destroyed");
+    return which;
 }
 
 std::vector<loop_thread_info> loop_threads() {

@@ -5,6 +5,8 @@
 #include <lariat/loop/future.hpp>
 #include <lariat/task/cancel_scope.hpp>
 
+#include "driver/fork_guard.hpp"
+
 #include <condition_variable>
 #include <exception>
 #include <memory>
@@ -48,6 +50,7 @@ struct loop_thread_state : std::enable_shared_from_this<loop_thread_state> {
     const std::string name;
     std::thread::id id;
     std::optional<loop_ref> ref;  ///< set before `running`, and not after
+    const fork_guard home;        ///< where its thread is
 
  private:
     void body() noexcept;

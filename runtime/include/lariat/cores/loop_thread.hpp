@@ -24,7 +24,7 @@ namespace lariat {
 struct loop_thread_options {
     std::string name;  ///< empty: "loop-1", "loop-2", ...; the system shows 15 characters
     run_options run;   ///< of its loop; `run.report` also hears of a failure nobody joins
-    std::optional<unsigned> core;  ///< it runs on this one only; none: where the system likes
+    std::optional<unsigned> core;  ///< it runs on this one only; none: where its maker may
     bool daemon = false;           ///< once detached: it does not hold the program, see detach()
     duration exit_grace = std::chrono::seconds(1);  ///< a daemon's time to end, at exit
 
@@ -84,7 +84,8 @@ concept thread_function =
 /// Threads      of one handle: one at a time; ref() from anywhere
 /// Lifetime     its end stops the thread and joins it, which blocks: on a loop's thread co_await
 ///              join() first. A failure that nobody joined is reported then: to the run's report
-///              hook, on this thread, or printed
+///              hook, on this thread, or printed. A forked child may destroy what it inherited,
+///              nothing else: the thread is its parent's
 /// Allocation   some records when it starts
 class LARIAT_EXPORT loop_thread {
  public:
@@ -143,6 +144,7 @@ class LARIAT_EXPORT loop_thread {
  private:
     loop_thread(const loop_thread_options& options, std::unique_ptr<detail::thread_main> main);
     [[nodiscard]] detail::loop_thread_state& checked() const noexcept;
+    [[nodiscard]] detail::loop_thread_state& at_home() const noexcept;
     void end() noexcept;
 
     std::shared_ptr<detail::loop_thread_state> state_;
