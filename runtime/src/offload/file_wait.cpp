@@ -2,6 +2,8 @@
 
 #include <lariat/base/assert.hpp>
 
+#include "offload/uninterrupted.hpp"
+
 #include <cerrno>
 #include <cstdio>
 
@@ -17,13 +19,11 @@ namespace {
 
 static_assert(sizeof(struct statx) <= 256 && alignof(struct statx) <= 8);
 
+/// As a ring's completion has it.
 template <class Call>
-std::int32_t uninterrupted(Call call) noexcept {
-    for (;;) {
-        const auto result = call();
-        if (result >= 0) return static_cast<std::int32_t>(result);
-        if (errno != EINTR) return -errno;
-    }
+std::int32_t outcome_of(Call call) noexcept {
+    const auto result = uninterrupted(call);
+    return result >= 0 ? static_cast<std::int32_t>(result) : -errno;
 }
 
 std::int32_t move_bytes(const op& o) noexcept {
@@ -31,8 +31,8 @@ std::int32_t move_bytes(const op& o) noexcept {
     const auto at = static_cast<off_t>(o.offset);
     const auto flags = static_cast<int>(o.argument);
     if (o.code == op_code::read)
-        return uninterrupted([&] { return ::preadv2(o.fd, &part, 1, at, flags); });
-    return uninterrupted([&] { return ::pwritev2(o.fd, &part, 1, at, flags); });
+        return outcome_of([&] { return ::preadv2(o.fd, &part, 1, at, flags); });
+    return outcome_of([&] { return ::pwritev2(o.fd, &part, 1, at, flags); });
 }
 
 // After EINTR it is closed too, on Linux: it is never asked again (close(2)).
@@ -47,27 +47,25 @@ std::int32_t perform(const op& what) noexcept {
         case op_code::read:
         case op_code::write: return move_bytes(what);
         case op_code::open:
-            return uninterrupted([&] { return ::openat(what.fd, path, flags, what.length); });
+            return outcome_of([&] { return ::openat(what.fd, path, flags, what.length); });
         case op_code::status:
-            return uninterrupted([&] {
+            return outcome_of([&] {
                 return ::statx(what.fd, path, flags, what.length,
                                static_cast<struct statx*>(what.second()));
             });
         case op_code::sync:
-            return uninterrupted(
-                [&] { return flags != 0 ? ::fdatasync(what.fd) : ::fsync(what.fd); });
+            return outcome_of([&] { return flags != 0 ? ::fdatasync(what.fd) : ::fsync(what.fd); });
         case op_code::truncate:
-            return uninterrupted(
+            return outcome_of(
                 [&] { return ::ftruncate(what.fd, static_cast<off_t>(what.offset)); });
         case op_code::rename:
-            return uninterrupted([&] {
+            return outcome_of([&] {
                 return ::renameat2(what.fd, path, static_cast<int>(what.length),
                                    static_cast<const char*>(what.second()), what.argument);
             });
-        case op_code::remove:
-            return uninterrupted([&] { return ::unlinkat(what.fd, path, flags); });
+        case op_code::remove: return outcome_of([&] { return ::unlinkat(what.fd, path, flags); });
         case op_code::make_directory:
-            return uninterrupted([&] { return ::mkdirat(what.fd, path, what.length); });
+            return outcome_of([&] { return ::mkdirat(what.fd, path, what.length); });
         case op_code::close: return close_once(what.fd);
         default: return -EINVAL;
     }

@@ -4,6 +4,8 @@
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/offload/blocking.hpp>
 
+#include "offload/uninterrupted.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -11,6 +13,7 @@
 #include <cstdio>
 #include <random>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -21,18 +24,12 @@ namespace lariat {
 
 namespace {
 
+using detail::uninterrupted;
+
 /// "cannot <what> "path" <how>: <the system's reason>"
 [[noreturn]] void fail(int error, const char* what, const std::string& path, const char* how = "") {
     throw std::system_error(error, std::system_category(),
                             std::string("cannot ") + what + " \"" + path + "\"" + how);
-}
-
-template <class Call>
-auto uninterrupted(Call call) {
-    for (;;) {
-        const auto result = call();
-        if (result >= 0 || errno != EINTR) return result;
-    }
 }
 
 unique_fd open_file(const std::string& path, int flags, mode_t permissions, const char* how) {
@@ -65,15 +62,21 @@ std::string folder_of(const std::string& path) {
     return path.substr(0, path.find_last_of('/') + 1);
 }
 
-/// A name is on the disk when its folder is.
-void sync_folder_of(const std::string& path) {
+/// For sync_folder: it takes the right to read it, which making files in it does not.
+unique_fd open_folder_of(const std::string& path) {
     const std::string folder = folder_of(path);
-    const unique_fd opened(uninterrupted([&] {
+    unique_fd opened(uninterrupted([&] {
         return ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }));
-    const bool synced = opened && uninterrupted([&] { return ::fsync(opened.get()); }) == 0;
+    if (!opened) fail(errno, "open the folder of", path, " to sync it");
+    return opened;
+}
+
+/// A name is on the disk when its folder is.
+void sync_folder(const unique_fd& folder, const std::string& path, const char* how = "") {
+    const bool synced = uninterrupted([&] { return ::fsync(folder.get()); }) == 0;
     // EINVAL: a file system whose folders need none. fsync(2).
-    if (!synced && errno != EINVAL) fail(errno, "sync the folder of", path);
+    if (!synced && errno != EINVAL) fail(errno, "sync the folder of", path, how);
 }
 
 /// The file that a path's symbolic links lead to; it need not exist.
@@ -92,64 +95,67 @@ std::string followed(std::string path) {
 /// A file beside another whose place it takes when it is complete; else it goes.
 class replacement {
  public:
-    replacement(const std::string& path, const write_options& options)
-        : path_(followed(path)), create_new_(options.create_new) {
-        struct stat old{};
-        const bool exists = ::stat(path_.c_str(), &old) == 0;
-        if (exists && S_ISDIR(old.st_mode)) fail(EISDIR, "replace", path_);
-        if (exists && !S_ISREG(old.st_mode)) fail(EINVAL, "replace", path_);
-        make(exists ? old.st_mode & 0777 : options.permissions);
-        if (exists && ::fchmod(file_.get(), old.st_mode & 07777) != 0)
-            fail(errno, "keep the permissions of", path_);
-    }
+    explicit replacement(const std::string& path) : path_(followed(path)) {}
     replacement(const replacement&) = delete;
     replacement& operator=(const replacement&) = delete;
     ~replacement() {
         if (!temporary_.empty()) (void)::unlink(temporary_.c_str());
     }
 
+    /// Once. Not the constructor's: after what fails here, the destructor has a file to remove.
+    void make(const write_options& options) {
+        struct stat old{};
+        const bool exists = ::stat(path_.c_str(), &old) == 0;
+        if (exists && S_ISDIR(old.st_mode)) fail(EISDIR, "replace", path_);
+        if (exists && !S_ISREG(old.st_mode)) fail(EINVAL, "replace", path_);
+        // While nothing has happened yet: no rename is taken back.
+        if (options.sync) folder_ = open_folder_of(path_);
+        make_beside(static_cast<mode_t>(exists ? old.st_mode & 0777 : options.permissions));
+        if (exists && ::fchmod(file_.get(), old.st_mode & 07777) != 0)
+            fail(errno, "keep the permissions of", path_);
+    }
     void fill(std::span<const std::byte> content, bool sync) {
         write_all(file_.get(), path_, content);
         close_written(file_, path_, sync);
     }
-    void take_place(bool sync) {
-        const unsigned flags = create_new_ ? RENAME_NOREPLACE : 0;
+    void take_place(bool create_new) {
+        const unsigned flags = create_new ? RENAME_NOREPLACE : 0;
         if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), flags) != 0)
             fail(errno, "replace", path_);
         temporary_.clear();
-        if (sync) sync_folder_of(path_);
+        if (folder_) sync_folder(folder_, path_, ", which has the new content");
     }
 
  private:
-    void make(mode_t permissions) {
+    void make_beside(mode_t permissions) {
         std::random_device random;
+        std::string name;
         do {
-            std::array<char, 32> name{};
-            std::snprintf(name.data(), name.size(), ".lariat-%08x%08x", random(), random());
-            temporary_ = folder_of(path_) + name.data();
+            std::array<char, 32> last{};
+            std::snprintf(last.data(), last.size(), ".lariat-%08x%08x", random(), random());
+            name = folder_of(path_) + last.data();
             file_.reset(uninterrupted([&] {
-                return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                              permissions);
+                return ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions);
             }));
         } while (!file_ && errno == EEXIST);
-        if (file_) return;
-        temporary_.clear();
-        fail(errno, "make a file beside", path_);
+        if (!file_) fail(errno, "make a file beside", path_);
+        temporary_ = std::move(name);
     }
 
     std::string path_;
-    std::string temporary_;
+    std::string temporary_;  // empty, or ours to remove
     unique_fd file_;
-    bool create_new_;
+    unique_fd folder_;  // with sync
 };
 
 void replace(const std::string& path, std::span<const std::byte> content,
              const write_options& options) {
     if (options.append) fail(EINVAL, "append to", path, " atomically");
     if (path.find('\0') != std::string::npos) fail(EINVAL, "open", path, " to write");
-    replacement fresh(path, options);
+    replacement fresh(path);
+    fresh.make(options);
     fresh.fill(content, options.sync);
-    fresh.take_place(options.sync);
+    fresh.take_place(options.create_new);
 }
 
 void store(const std::string& path, std::span<const std::byte> content,
@@ -160,7 +166,7 @@ void store(const std::string& path, std::span<const std::byte> content,
     unique_fd file = open_file(path, flags, static_cast<mode_t>(options.permissions), " to write");
     write_all(file.get(), path, content);
     close_written(file, path, options.sync);
-    if (options.sync) sync_folder_of(path);
+    if (options.sync) sync_folder(open_folder_of(path), path);
 }
 
 std::string load(const std::string& path, std::size_t limit) {

@@ -72,9 +72,10 @@ template <file_content Content>
 /// Suspends until the kernel has taken all (it is on the disk with write_options::sync alone) ·
 /// Errors: std::system_error with the path and what failed; after a write that failed, for want of
 /// room for instance, what had been written stays; atomic: everything is as before, and no file is
-/// left beside it · Cancel: before it began nothing happens; then it is awaited to its end ·
-/// Borrows: a string or vector is copied or moved into the task; what a string_view, span or const
-/// char* refers to must outlive it.
+/// left beside it, but after "cannot sync the folder of": then the new content has the name, and a
+/// crash may bring the old back. sync opens the folder, which takes the right to read it · Cancel:
+/// before it began nothing happens; then it is awaited to its end · Borrows: a string or vector is
+/// copied or moved into the task; what a string_view, span or const char* refers to, outlives it.
 template <detail::file_content Content>
 [[nodiscard]] task<> write_file(std::string path, Content content,
                                 write_options options = write_options()) {
