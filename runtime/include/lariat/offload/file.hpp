@@ -56,7 +56,10 @@ class file_change_awaiter;
 ///              That seldom takes long but on a network's disk: await close()
 /// Allocation   one record a file; none for a read or a write
 /// Limits       for what has offsets: of a pipe or terminal, which is a stream (pipe.hpp), every
-///              read and write fails with ESPIPE. One call moves 2 GiB less a page at most
+///              read and write fails with ESPIPE. A named pipe (FIFO) is not for open at all:
+///              without its other end, a ring opens it for reading at once, and a thread of the
+///              pool waits, which no timeout cuts. Give pipe_reader or pipe_writer a descriptor
+///              that open(2) made with O_NONBLOCK. One call moves 2 GiB less a page at most
 ///              (read(2)). A write beyond RLIMIT_FSIZE raises SIGXFSZ, which ends a program that
 ///              does not ignore it, as write(2) does
 class LARIAT_EXPORT file {

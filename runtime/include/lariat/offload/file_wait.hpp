@@ -46,7 +46,7 @@ struct op_call {
 /// call on a thread of the pool. Which of the two is the driver's answer to the operation itself.
 ///
 /// Cancel       what has not begun does not happen. What has is awaited, on the pool; a ring's may
-///              be interrupted where the kernel allows it (an open of a pipe without a writer, say)
+///              be interrupted where the kernel allows it
 class LARIAT_EXPORT file_wait : public io_awaiter {
  public:
     template <class Promise>
