@@ -3,6 +3,7 @@
 
 #include "death.hpp"
 #include "leak_check.hpp"
+#include "subprocess_support.hpp"
 
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/loop.hpp>
@@ -35,33 +36,13 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::is_there;
 using lariat::test::leak_check;
-
-subprocess_options shell(const char* line) { return subprocess_options::shell(line); }
-
-bool is_there(int pid) { return ::kill(pid, 0) == 0; }
-
-/// No child of this process is left: neither running nor a zombie.
-class no_children : leak_check {
- public:
-    ~no_children() {
-        const bool none = ::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD;
-        CHECK(none);
-    }
-};
-
-/// A child that has said `ready`, with its output as a pipe.
-task<subprocess> started_and_ready(subprocess_options options) {
-    options.output = stdio::pipe();
-    subprocess child = co_await subprocess::start(std::move(options));
-    std::array<char, 6> room{};
-    const std::size_t got = co_await child.output().read_some(room);
-    CHECK(std::string(room.data(), got) == "ready\n");
-    co_return child;
-}
-
-const char* const stubborn = "trap '' TERM; echo ready; exec sleep 1000";
-const char* const obedient = "echo ready; exec sleep 1000";
+using lariat::test::no_children;
+using lariat::test::obedient;
+using lariat::test::shell;
+using lariat::test::started_and_ready;
+using lariat::test::stubborn;
 
 TEST_CASE_FIXTURE(no_children, "subprocess: signals reach it, and no stranger after its end") {
     run([]() -> task<> {

@@ -97,7 +97,8 @@ bool subprocess::send_signal(int number) {
 
 task<int> subprocess::stop() {
     detail::require(static_cast<bool>(child_), "an empty subprocess cannot be stopped");
-    child_->ask_to_end();
+    if (const int refused = child_->ask_to_end(); refused != 0)
+        throw_error(system_code(-refused), "stopping process " + std::to_string(child_->pid));
     const int code = co_await wait();
     co_return code;
 }

@@ -97,7 +97,11 @@ struct program_result {
 ///              `run` return when it is gone. A loop that closes kills it at once. No zombie stays
 /// Allocation   one record a child, one a pipe; none for a wait
 /// Limits       what is left of a process in an uninterruptible wait cannot be killed: it holds the
-///              loop's end up
+///              loop's end up. A process that has become another user's may not be killed: that
+///              goes to the report hook, once, and the loop's end leaves it to itself. The name of
+///              a `whole_group` is its leader's number: once somebody else has reaped the leader
+///              (SIGCHLD is ignored, a thread waits for every child) what is left of it gets no
+///              signal any more. That is asked before each; a leader reaped in between is missed
 class LARIAT_EXPORT subprocess {
  public:
     /// Empty: for a move into it. Every verb but the destructor needs one that was started.
@@ -133,15 +137,18 @@ class LARIAT_EXPORT subprocess {
     [[nodiscard]] std::optional<int> exit_code() const;
 
     /// Sends a signal. Returns false if it has ended: the signal never reaches a stranger who got
-    /// its number · Errors: std::system_error, for what is no signal.
+    /// its number · Errors: std::system_error, for what is no signal, and for a process that has
+    /// become another user's.
     bool send_signal(int number);
     /// SIGTERM, which it may ignore. SIGKILL, which it cannot.
     bool terminate() { return send_signal(15); }
     bool kill() { return send_signal(9); }
     /// Ends it: SIGTERM, and SIGKILL when it is still there after the grace period.
     ///
-    /// Suspends until it has ended · Returns its exit code · Cancel: stops waiting; what the
-    /// signals did stays done.
+    /// Suspends until it has ended · Returns its exit code · Errors: std::system_error, if the
+    /// kernel refuses SIGTERM, as for another user's process: it goes on; those of wait. A SIGKILL
+    /// refused later goes to the report hook · Cancel: stops waiting; what the signals did stays
+    /// done.
     [[nodiscard]] task<int> stop();
 
     /// Writes `input` and closes the pipe, reads what comes until both pipes end, all at once, so
