@@ -3,7 +3,6 @@
 #include <lariat/base/error.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -64,22 +63,25 @@ int without_signal(Call call, std::size_t& count) noexcept {
     return result;
 }
 
-/// One system call where the kernel can be asked for no signal; four where it cannot.
-int write_quietly(int descriptor, bytes data, int flags, std::size_t& count) noexcept {
-    static std::atomic<bool> flag_known{true};
+}  // namespace
+
+// One system call where the kernel can be asked for no signal; four where it cannot. Which of two
+// flags it does not know is told by the call without one of them. Files differ in that, so what is
+// learnt of one says nothing of another.
+int pipe_end::write_quietly(bytes data, int flags, std::size_t& count) noexcept {
+    const int fd = descriptor();
     const iovec stretch{const_cast<std::byte*>(data.data()), data.size()};
     const auto write_with = [&](int asked) {
-        return [=, &stretch] { return ::pwritev2(descriptor, &stretch, 1, -1, asked); };
+        return [=, &stretch] { return ::pwritev2(fd, &stretch, 1, -1, asked); };
     };
-    if (flag_known.load(std::memory_order_relaxed)) {
+    if (knows_no_signal) {
         const int result = outcome(write_with(flags | rwf_nosignal), count);
         if (result != -EOPNOTSUPP) return result;
-        flag_known.store(false, std::memory_order_relaxed);
     }
-    return without_signal(write_with(flags), count);
+    const int result = without_signal(write_with(flags), count);
+    if (result != -EOPNOTSUPP) knows_no_signal = false;
+    return result;
 }
-
-}  // namespace
 
 pipe_end::pipe_end(unique_fd owned, bool private_pipe)
     : io_object(&pipe_end::loop_closes), own(std::move(owned)), how(choose_manner(private_pipe)) {}
@@ -132,7 +134,7 @@ int pipe_end::try_write(bytes data, std::size_t& count) noexcept {
     const int fd = descriptor();
     const bytes stretch(data.data(), std::min(data.size(), most_at_once));
     if (how == manner::nowait) {
-        const int result = write_quietly(fd, stretch, RWF_NOWAIT, count);
+        const int result = write_quietly(stretch, RWF_NOWAIT, count);
         if (result != -EOPNOTSUPP) return result;
         how = manner::asked_first;
     }
@@ -141,10 +143,10 @@ int pipe_end::try_write(bytes data, std::size_t& count) noexcept {
             [&] { return ::send(fd, stretch.data(), stretch.size(), MSG_DONTWAIT | MSG_NOSIGNAL); },
             count);
     }
-    if (how != manner::asked_first) return write_quietly(fd, stretch, 0, count);
+    if (how != manner::asked_first) return write_quietly(stretch, 0, count);
     if (!ready_now(fd, POLLOUT)) return would_block;
     const bytes surely_taken(stretch.data(), std::min<std::size_t>(stretch.size(), PIPE_BUF));
-    return write_quietly(fd, surely_taken, 0, count);
+    return write_quietly(surely_taken, 0, count);
 }
 
 unique_fd pipe_end::take_descriptor() noexcept {

@@ -73,8 +73,11 @@ struct LARIAT_EXPORT pipe_end : io_object {
  private:
     [[nodiscard]] manner choose_manner(bool private_pipe);
     [[nodiscard]] bool reopen_terminal() noexcept;
+    [[nodiscard]] int write_quietly(bytes data, int flags, std::size_t& count) noexcept;
     void finish_close() noexcept;
     static void loop_closes(io_object& self) noexcept;
+
+    bool knows_no_signal = true;  ///< RWF_NOSIGNAL, until a write is refused for it
 };
 
 /// A counted reference: a stream's handle may go, in another task, before its verb has ended.
