@@ -229,6 +229,12 @@ TEST_CASE_FIXTURE(scratch, "subprocess: a missing working directory or file is n
     CHECK(std::string(no_folder.what()) ==
           "no such working directory: " + path("nowhere") + ": No such file or directory");
 
+    subprocess_options no_access("true");
+    no_access.working_directory = std::string(5000, 'x');
+    CHECK(std::string(failure_of(no_access).what()) ==
+          "cannot enter the working directory: " + no_access.working_directory +
+              ": File name too long");
+
     subprocess_options no_input("true");
     no_input.input = stdio::file(path("nowhere"));
     const std::system_error no_file = failure_of(no_input);
@@ -239,7 +245,7 @@ TEST_CASE_FIXTURE(scratch, "subprocess: a missing working directory or file is n
     closed.output = stdio::descriptor(12345);
     const std::system_error no_descriptor = failure_of(closed);
     CHECK(no_descriptor.code() == std::errc::bad_file_descriptor);
-    CHECK(std::string(no_descriptor.what()) == "a subprocess's output: Bad file descriptor");
+    CHECK(std::string(no_descriptor.what()) == "the output of \"true\": Bad file descriptor");
 }
 
 TEST_CASE_FIXTURE(leak_check, "subprocess: options that mean nothing are refused") {

@@ -145,7 +145,8 @@ unique_fd launch_plan::open_file(const std::string& path, int flags) const {
 
 launch_plan::ends launch_plan::open_pipe(bool to_child) const {
     std::array<int, 2> made{};
-    if (::pipe2(made.data(), O_CLOEXEC) != 0) fail(errno, "a pipe for a subprocess");
+    if (::pipe2(made.data(), O_CLOEXEC) != 0)
+        fail(errno, "a pipe for " + quoted(options_.argv.front()));
     unique_fd reading(made[0]);
     unique_fd writing(made[1]);
     ends both;
@@ -179,8 +180,8 @@ launch_plan::ends launch_plan::open_stream(const stdio& stream, int number) cons
     const bool short_of_one =
         !opened.child || (stream.what() == stdio::kind::pipe && !opened.parent);
     if (short_of_one) {
-        fail(errno,
-             std::string("a subprocess's ") + stream_names[static_cast<std::size_t>(number)]);
+        const std::string name = stream_names[static_cast<std::size_t>(number)];
+        fail(errno, "the " + name + " of " + quoted(options_.argv.front()));
     }
     // The parent's end is an open file of its own: the child's stays blocking, as programs expect.
     if (opened.parent) ::fcntl(opened.parent.get(), F_SETFL, O_NONBLOCK);
@@ -215,7 +216,12 @@ void launch_plan::fail_as_child() const {
     const std::string& program = options_.argv.front();
     const int error = orders_.error;
     switch (orders_.failed) {
-        case step::folder: fail(error, "no such working directory: " + options_.working_directory);
+        case step::folder: {
+            const bool missing = error == ENOENT || error == ENOTDIR;
+            fail(error, (missing ? "no such working directory: "
+                                 : "cannot enter the working directory: ") +
+                            options_.working_directory);
+        }
         case step::group: fail(error, "a process group for " + quoted(program));
         case step::death_signal: fail(error, "a parent's death signal for " + quoted(program));
         case step::stream: fail(error, "the standard streams of " + quoted(program));
