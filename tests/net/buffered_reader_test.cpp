@@ -367,7 +367,8 @@ TEST_CASE("buffered_reader: a buffer that had to grow over the limit is within i
     });
 }
 
-TEST_CASE("buffered_reader: without memory to keep what a room was cut in, it says so") {
+TEST_CASE("buffered_reader: without memory to keep what a room was cut in, it says so" *
+          doctest::skip(!lariat::test::heap_fault::strikes)) {
     on_loop([]() -> task<> {
         pieces stream({std::string(20'000, 'x')});
         buffered_reader reader(stream, 5000);

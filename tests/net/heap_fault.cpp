@@ -13,6 +13,12 @@ struct plan {
 
 thread_local plan faults;
 
+}  // namespace
+
+#if LARIAT_TEST_OWN_NEW
+
+namespace {
+
 void* allocate(std::size_t bytes) noexcept {
     if (faults.bytes != 0 && bytes == faults.bytes) {
         if (faults.spared == 0) {
@@ -36,6 +42,8 @@ void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return a
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+
+#endif
 
 namespace lariat::test {
 

@@ -63,7 +63,8 @@ TEST_CASE("http response: what had come of an answer outlives its loop, read on 
     }
 }
 
-TEST_CASE("http response: an answer whose loop closed without memory for its bytes has lost them") {
+TEST_CASE("http response: an answer whose loop closed without memory for its bytes has lost them" *
+          doctest::skip(!lariat::test::heap_fault::strikes)) {
     const leak_check leaks;
     http_server server(replying([](const seen_request&) { return in_chunks; }));
     left_behind left;

@@ -124,7 +124,8 @@ TEST_CASE("lent_bytes: a lease outlives its loop, and moves where none runs") {
     CHECK(again.text() == "for ever");
 }
 
-TEST_CASE("lent_bytes: a loop that closes without memory for a copy leaves no bytes") {
+TEST_CASE("lent_bytes: a loop that closes without memory for a copy leaves no bytes" *
+          doctest::skip(!lariat::test::heap_fault::strikes)) {
     const lariat::test::leak_check leaks;
     const std::string text(3001, 'x');
     lent_bytes kept;

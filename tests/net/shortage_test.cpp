@@ -357,7 +357,8 @@ TEST_CASE("shortage: an accept waits for memory, and its listener may go meanwhi
     }
 }
 
-TEST_CASE("shortage: a stream that had no memory for what came gives nothing that came after it") {
+TEST_CASE("shortage: a stream that had no memory for what came gives nothing that came after it" *
+          doctest::skip(!lariat::test::heap_fault::strikes)) {
     on_loop([]() -> task<> {
         raw_ends both = connected_raw();
         const auto arrives = [&both](std::string what) -> task<> {

@@ -45,8 +45,9 @@ SEES = {
 }
 
 # Who may include another unit's private headers.
-SEES_PRIVATE = {"loop": ["driver"], "offload": ["driver"], "cores": ["driver"],
-                "net/http": ["net"], "net/tls": ["net"], "sync/shared": ["sync"]}
+SEES_PRIVATE = {"driver": ["base"], "loop": ["base", "driver"], "offload": ["base"],
+                "cores": ["base"], "net/http": ["net"], "net/tls": ["net"],
+                "sync/shared": ["sync"]}
 
 # What <lariat/lariat.hpp> leaves to be included by name.
 NOT_IN_UMBRELLA = ("lariat/net/http", "lariat/net/tls", "lariat/net/asio", "lariat/process",

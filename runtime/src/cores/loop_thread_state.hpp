@@ -5,7 +5,7 @@
 #include <lariat/loop/future.hpp>
 #include <lariat/task/cancel_scope.hpp>
 
-#include "driver/fork_guard.hpp"
+#include "base/fork_guard.hpp"
 
 #include <condition_variable>
 #include <exception>

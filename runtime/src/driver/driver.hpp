@@ -1,8 +1,8 @@
 #pragma once
 
+#include "base/fork_guard.hpp"
 #include "driver/contract.hpp"
 #include "driver/epoll/epoll_driver.hpp"
-#include "driver/fork_guard.hpp"
 #include "driver/sim/sim_driver.hpp"
 #if LARIAT_HAS_URING
 #include "driver/uring/uring_driver.hpp"

@@ -3,7 +3,7 @@
 #include <lariat/base/list.hpp>
 #include <lariat/loop/signal_subscription.hpp>
 
-#include "driver/fork_guard.hpp"
+#include "base/fork_guard.hpp"
 #include "loop/signal_hub.hpp"
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 #include <lariat/base/error.hpp>
 #include <lariat/loop/loop.hpp>
 
-#include "driver/fork_guard.hpp"
+#include "base/fork_guard.hpp"
 #include "offload/process_cores.hpp"
 #include "offload/worker_threads.hpp"
 

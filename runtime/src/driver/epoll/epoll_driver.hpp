@@ -6,10 +6,10 @@
 #include <lariat/driver/op.hpp>
 #include <lariat/driver/options.hpp>
 
+#include "base/fork_guard.hpp"
 #include "driver/contract.hpp"
 #include "driver/epoll/attempt.hpp"
 #include "driver/epoll/descriptor_table.hpp"
-#include "driver/fork_guard.hpp"
 #include "driver/lender.hpp"
 #include "driver/op_list.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "base/fork_guard.hpp"
 #include "driver/contract.hpp"
-#include "driver/fork_guard.hpp"
 #include "driver/lender.hpp"
 #include "driver/op_list.hpp"
 #include "driver/uring/buffer_ring.hpp"

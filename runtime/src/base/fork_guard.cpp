@@ -1,4 +1,4 @@
-#include "driver/fork_guard.hpp"
+#include "base/fork_guard.hpp"
 
 #include <new>
 
