@@ -14,7 +14,8 @@ namespace lariat::detail {
 /// Order        first in, first out
 /// Threads      one loop
 /// Allocation   a block when the last is full; a new one has twice the room, from 8 items up to
-///              4 KiB (of larger items, one). One that was emptied is kept for the next time, so a queue that breathes allocates nothing
+///              4 KiB (of larger items, one). One that was emptied is kept for the next time, so a
+///              queue that breathes allocates nothing
 ///
 /// Blocks, and not one ring that grows: an item never moves while it lies here, so a move that
 /// throws can lose none of the others, and no put pays for the moving of all.
