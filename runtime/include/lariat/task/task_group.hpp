@@ -4,6 +4,7 @@
 #include <lariat/task/spawn.hpp>
 
 #include <exception>
+#include <type_traits>
 #include <utility>
 
 namespace lariat {
@@ -59,7 +60,7 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
  public:
     explicit group_awaiter(Body body) : wait_point(detail::children_wait), body_(std::move(body)) {}
 
-    group_awaiter(group_awaiter&& other)
+    group_awaiter(group_awaiter&& other) noexcept(std::is_nothrow_move_constructible_v<Body>)
         : wait_point(std::move(other)), body_(std::move(other.body_)) {}
 
     template <class Promise>
