@@ -87,7 +87,11 @@ std::string followed(std::string path) {
         const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
         if (length <= 0) return path;  // no link; or open tells what is wrong
         const std::string next(target.data(), static_cast<std::size_t>(length));
-        path = next.front() == '/' ? next : folder_of(path) + next;
+        if (next.front() == '/') {
+            path = next;
+        } else {
+            path = folder_of(path).append(next);
+        }
     }
     fail(ELOOP, "open", path, " to write");
 }

@@ -124,8 +124,9 @@ void launch_plan::lay_out_programs() {
         if (entry.starts_with("PATH=")) folders = std::string_view(entry).substr(5);
     for (;;) {
         const std::size_t end = folders.find(':');
-        const std::string folder(folders.substr(0, end));
-        programs_.push_back(folder.empty() ? "./" + name : folder + '/' + name);
+        std::string program(folders.substr(0, end));
+        if (program.empty()) program = '.';
+        programs_.push_back(std::move(program.append("/").append(name)));
         if (end == std::string_view::npos) return;
         folders.remove_prefix(end + 1);
     }

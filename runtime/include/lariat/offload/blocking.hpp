@@ -155,7 +155,7 @@ class [[nodiscard("it does nothing until it is awaited: co_await it")]] blocking
     explicit blocking_awaiter(blocking_pool& pool, Args&&... makes_fn)
         : blocking_wait(pool, &perform), fn_(std::forward<Args>(makes_fn)...) {}
     blocking_awaiter(blocking_awaiter&& other) noexcept(std::is_nothrow_move_constructible_v<Fn>)
-        : blocking_wait(std::move(other)), fn_(std::move(other.fn_)) {}
+        : blocking_wait(static_cast<blocking_wait&&>(other)), fn_(std::move(other.fn_)) {}
 
     value await_resume() {
         check();

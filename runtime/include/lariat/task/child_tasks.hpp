@@ -20,7 +20,7 @@ class child_wait : public wait_point {
         : wait_point(children_wait), children_(on_finished) {}
     /// Pre: not awaited yet.
     child_wait(child_wait&& other) noexcept
-        : wait_point(std::move(other)), children_(other.children_.child_finished) {}
+        : wait_point(static_cast<wait_point&&>(other)), children_(other.children_.child_finished) {}
 
  protected:
     void await_children(party& p, std::coroutine_handle<> frame) noexcept {
