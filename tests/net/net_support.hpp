@@ -1,11 +1,13 @@
 #pragma once
 
+#include "death.hpp"
 #include "leak_check.hpp"
 
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/net/tcp_listener.hpp>
 #include <lariat/net/tcp_stream.hpp>
+#include <lariat/offload/blocking.hpp>
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
 
@@ -15,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -160,6 +163,15 @@ inline task<std::string> read_count(tcp_stream& from, std::size_t count) {
     }
     all.resize(have);
     co_return all;
+}
+
+/// run_in_child(), once the pool's threads, of tests before, have ended: a child that
+/// ThreadSanitizer watches takes them for its own, and for forgotten.
+inline lariat::test::ending run_in_lone_child(const std::function<void()>& body) {
+    auto& pool = lariat::detail::blocking_pool::shared();
+    while (pool.stats().threads != 0) pool.end_idle();
+    pool.end_idle();
+    return lariat::test::run_in_child(body);
 }
 
 }  // namespace net_test

@@ -29,7 +29,6 @@ using namespace net_test;
 using lariat::detail::fault;
 using lariat::detail::fault_plan;
 using lariat::test::ending;
-using lariat::test::run_in_child;
 
 namespace {
 
@@ -139,7 +138,7 @@ void with_faults(fault_plan& plan, Body body) {
 }  // namespace
 
 TEST_CASE("shortage: a limit of 256 descriptors pauses the listener, and it goes on by itself") {
-    check_served(run_in_child([] {
+    check_served(run_in_lone_child([] {
         limit_descriptors(256);
         lariat::loop own;
         own.run(serve_in_shortage(200));
@@ -153,7 +152,7 @@ TEST_CASE("shortage: with 19,000 descriptors held it is the same") {
         MESSAGE("skipped: the hard limit of descriptors is below 19,100");
         return;
     }
-    check_served(run_in_child([] {
+    check_served(run_in_lone_child([] {
         limit_descriptors(19'100);
         lariat::loop own;
         own.run(serve_in_shortage(19'000));
@@ -162,7 +161,7 @@ TEST_CASE("shortage: with 19,000 descriptors held it is the same") {
 
 TEST_CASE(
     "shortage: a connect without a descriptor fails by itself, as a code and as an exception") {
-    const ending how = run_in_child([] {
+    const ending how = run_in_lone_child([] {
         limit_descriptors(64);
         lariat::loop own;
         own.run([]() -> task<> {
@@ -188,7 +187,7 @@ TEST_CASE(
 
 TEST_CASE("shortage: every kind of shortage in accept is a pause, said once") {
     for (const int kind : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
-        const ending how = run_in_child([kind] {
+        const ending how = run_in_lone_child([kind] {
             fault_plan plan;
             for (std::size_t nth = 0; nth < 3; ++nth)
                 plan.at(op_code::accept, nth, fault::fail(kind));
@@ -288,7 +287,7 @@ task<> serve_without_memory(std::size_t nth, int connections) {
 TEST_CASE("shortage: no memory for a connection, its handler or its task is a pause, said once") {
     for (const std::size_t nth : {1U, 2U, 3U}) {
         CAPTURE(nth);
-        const ending how = run_in_child([nth] {
+        const ending how = run_in_lone_child([nth] {
             lariat::loop own;
             own.run(serve_without_memory(nth, 4));
         });
@@ -299,7 +298,7 @@ TEST_CASE("shortage: no memory for a connection, its handler or its task is a pa
 }
 
 TEST_CASE("shortage: of many connections that wait, only the one that found no memory is lost") {
-    const ending how = run_in_child([] {
+    const ending how = run_in_lone_child([] {
         lariat::loop own;
         own.run([]() -> task<> {
             auto listener = tcp_listener::bind(loopback());
@@ -329,7 +328,7 @@ TEST_CASE("shortage: of many connections that wait, only the one that found no m
 
 TEST_CASE("shortage: an accept waits for memory, and its listener may go meanwhile") {
     for (const bool goes : {false, true}) {
-        const ending how = run_in_child([goes] {
+        const ending how = run_in_lone_child([goes] {
             lariat::loop own;
             own.run([](bool handle_goes) -> task<> {
                 auto listener = std::make_unique<tcp_listener>(tcp_listener::bind(loopback()));

@@ -54,10 +54,10 @@ TEST_CASE("tcp_listener: a forked child may destroy an inherited loop with its l
         CHECK(late.error() == errc::timed_out);
     };
     own->run(accepts());
-    const lariat::test::ending loop_first = lariat::test::run_in_child([&] { own.reset(); });
+    const lariat::test::ending loop_first = run_in_lone_child([&] { own.reset(); });
     CHECK(loop_first.exit_code == 0);
     CHECK(loop_first.text == "");
-    const lariat::test::ending listener_first = lariat::test::run_in_child([&] {
+    const lariat::test::ending listener_first = run_in_lone_child([&] {
         const tcp_listener gone = std::move(listener);
         own.reset();
     });
