@@ -362,7 +362,7 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: one that does not start says why") {
 
 TEST_CASE("loop_thread: where no thread can be made it says so" *
           doctest::skip(!forked_children_have_threads)) {
-    const ending how = test::run_in_child([] {
+    const ending how = test::run_in_lone_child([] {
         // Without the right to exceed it: for root the limit does not hold.
         if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(7);
         rlimit none{0, 0};
@@ -397,7 +397,7 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: a detached one goes on and is forgot
 
 TEST_CASE("loop_thread: at exit the detached are awaited, and daemons told to stop" *
           doctest::skip(!forked_children_have_threads)) {
-    const ending how = test::run_in_child([] {
+    const ending how = test::run_in_lone_child([] {
         static std::atomic<bool> leaves_main{false};
         auto slow = [](bool* /*unused*/) -> task<> {
             while (!leaves_main.load()) co_await sleep(1us);
@@ -436,7 +436,7 @@ TEST_CASE("loop_thread: a forked child may destroy its parent's, and is told the
           doctest::skip(!forked_children_have_threads)) {
     std::optional<loop_thread> thread(named("parental"));
     CHECK(thread->ref().post([] {}));
-    const ending how = test::run_in_child([&] {
+    const ending how = test::run_in_lone_child([&] {
         if (thread->is_alive()) ::_exit(2);
         *thread = loop_thread(named("own"));
         thread.reset();

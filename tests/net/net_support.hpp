@@ -7,7 +7,6 @@
 #include <lariat/loop/loop.hpp>
 #include <lariat/net/tcp_listener.hpp>
 #include <lariat/net/tcp_stream.hpp>
-#include <lariat/offload/blocking.hpp>
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
 
@@ -17,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <utility>
 
@@ -28,6 +26,7 @@
 namespace net_test {
 
 using namespace lariat;
+using lariat::test::run_in_lone_child;
 using namespace std::chrono_literals;
 
 /// Runs body(), a task, on the backend that LARIAT_BACKEND names; then frames, descriptors, lent
@@ -163,15 +162,6 @@ inline task<std::string> read_count(tcp_stream& from, std::size_t count) {
     }
     all.resize(have);
     co_return all;
-}
-
-/// run_in_child(), once the pool's threads, of tests before, have ended: a child that
-/// ThreadSanitizer watches takes them for its own, and for forgotten.
-inline lariat::test::ending run_in_lone_child(const std::function<void()>& body) {
-    auto& pool = lariat::detail::blocking_pool::shared();
-    while (pool.stats().threads != 0) pool.end_idle();
-    pool.end_idle();
-    return lariat::test::run_in_child(body);
 }
 
 }  // namespace net_test

@@ -1,5 +1,7 @@
 #include "death.hpp"
 
+#include <lariat/offload/blocking.hpp>
+
 #include <lariat/base/unique_fd.hpp>
 
 #include <doctest/doctest.h>
@@ -67,6 +69,13 @@ ending run_in_child(const std::function<void()>& body) {
     if (WIFEXITED(status)) how.exit_code = WEXITSTATUS(status);
     if (WIFSIGNALED(status)) how.signal = WTERMSIG(status);
     return how;
+}
+
+ending run_in_lone_child(const std::function<void()>& body) {
+    detail::blocking_pool& pool = detail::blocking_pool::shared();
+    while (pool.stats().threads != 0) pool.end_idle();  // one may still be on its way from its work
+    pool.end_idle();
+    return run_in_child(body);
 }
 
 bool stops_with(const char* words, const std::function<void()>& body) {

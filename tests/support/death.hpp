@@ -17,6 +17,10 @@ struct ending {
 /// Pre: no other thread runs here.
 [[nodiscard]] ending run_in_child(const std::function<void()>& body);
 
+/// The same, once the threads of the shared pool, made by tests before, have ended: a child that a
+/// sanitizer watches takes them for its own, and for forgotten.
+[[nodiscard]] ending run_in_lone_child(const std::function<void()>& body);
+
 /// Whether `body` stops its process (SIGABRT) with these words; else what happened
 /// is in the test's report.
 [[nodiscard]] bool stops_with(const char* words, const std::function<void()>& body);
