@@ -56,7 +56,7 @@ with_cmake() {
     local kind=$1 moved=$build/moved-$1 dir=$build/cmake-$1
     rm -rf "$moved" "$dir"
     cp -a "$build/$kind" "$moved"
-    "${clang[@]}" cmake -S "$consumer" -B "$dir" -DCMAKE_PREFIX_PATH="$moved" \
+    "${clang[@]}" cmake -G Ninja -S "$consumer" -B "$dir" -DCMAKE_PREFIX_PATH="$moved" \
         -DCMAKE_BUILD_TYPE=Release >"$dir.log" 2>&1 || { cat "$dir.log"; return 1; }
     grep -q "$moved" "$dir/CMakeCache.txt" || { printf 'another lariat was found\n'; return 1; }
     cmake --build "$dir" >>"$dir.log" 2>&1 || { tail -n 30 "$dir.log"; return 1; }
@@ -70,7 +70,7 @@ refused_by_cmake() {
     mkdir -p "$dir"
     sed 's/lariat 0.1/lariat 99/' "$consumer/CMakeLists.txt" >"$dir/CMakeLists.txt"
     cp "$consumer/consumer.cpp" "$dir"
-    if "${clang[@]}" cmake -S "$dir" -B "$dir/b" -DCMAKE_PREFIX_PATH="$build/static" \
+    if "${clang[@]}" cmake -G Ninja -S "$dir" -B "$dir/b" -DCMAKE_PREFIX_PATH="$build/static" \
         >"$dir.log" 2>&1; then
         return 1
     fi
