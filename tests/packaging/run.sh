@@ -27,11 +27,12 @@ check() {
     fi
 }
 
-# install_kind static|shared: installs to the prefix $build/<kind>.
+# install_kind static|shared: installs to the prefix $build/<kind>. Its lib is named: without dpkg-dev
+# meson takes lib64, where CMake on Debian does not look.
 install_kind() {
     local kind=$1
     rm -rf "$build/$kind" "$build/$kind-build"
-    "${clang[@]}" meson setup "$build/$kind-build" "$top" --prefix="$build/$kind" \
+    "${clang[@]}" meson setup "$build/$kind-build" "$top" --prefix="$build/$kind" --libdir=lib \
         -Dbuildtype=release -Dwerror=true -Ddefault_library="$kind" -Dtests=disabled \
         -Dexamples=disabled -Dperf=disabled >"$build/$kind-setup.log" ||
         { cat "$build/$kind-setup.log"; return 1; }
