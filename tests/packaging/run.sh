@@ -27,8 +27,8 @@ check() {
     fi
 }
 
-# install_kind static|shared: installs to the prefix $build/<kind>. Its lib is named: without dpkg-dev
-# meson takes lib64, where CMake on Debian does not look.
+# install_kind static|shared: installs to the prefix $build/<kind>. Its lib is named: without
+# dpkg-dev meson takes lib64, where CMake on Debian does not look.
 install_kind() {
     local kind=$1
     rm -rf "$build/$kind" "$build/$kind-build"
