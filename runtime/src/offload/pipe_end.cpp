@@ -1,12 +1,12 @@
 #include <lariat/offload/pipe_end.hpp>
 
+#include "base/pipe_signal.hpp"
+
 #include <lariat/base/error.hpp>
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <csignal>
-#include <ctime>
 #include <string>
 
 #include <fcntl.h>
@@ -23,8 +23,6 @@ namespace {
 
 /// A call takes an int's worth, and Linux no more than this in one (read(2)).
 constexpr std::size_t most_at_once = std::size_t{1} << 30;
-
-constexpr int rwf_nosignal = 0x100;  // 6.18, <linux/fs.h>: no SIGPIPE from this write
 
 template <class Call>
 int outcome(Call call, std::size_t& count) noexcept {
@@ -44,25 +42,6 @@ bool ready_now(int descriptor, short events) noexcept {
     return ::poll(&asked, 1, 0) != 0;  // an error of poll's is left to the call that follows
 }
 
-/// SIGPIPE is sent to the writing thread (pipe(7)): it is held back for one write, and taken away
-/// if that write raised it.
-template <class Call>
-int without_signal(Call call, std::size_t& count) noexcept {
-    sigset_t pipe_signal;
-    sigset_t pending;
-    sigset_t kept;
-    ::sigemptyset(&pipe_signal);
-    ::sigaddset(&pipe_signal, SIGPIPE);
-    ::sigpending(&pending);
-    const bool was_pending = ::sigismember(&pending, SIGPIPE) == 1;
-    ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &kept);
-    const int result = outcome(call, count);
-    const timespec at_once{};
-    if (result == -EPIPE && !was_pending) ::sigtimedwait(&pipe_signal, nullptr, &at_once);
-    ::pthread_sigmask(SIG_SETMASK, &kept, nullptr);
-    return result;
-}
-
 }  // namespace
 
 // One system call where the kernel can be asked for no signal; four where it cannot. Which of two
@@ -78,7 +57,7 @@ int pipe_end::write_quietly(bytes data, int flags, std::size_t& count) noexcept 
         const int result = outcome(write_with(flags | rwf_nosignal), count);
         if (result != -EOPNOTSUPP) return result;
     }
-    const int result = without_signal(write_with(flags), count);
+    const int result = without_pipe_signal([&] { return outcome(write_with(flags), count); });
     if (result != -EOPNOTSUPP) knows_no_signal = false;
     return result;
 }

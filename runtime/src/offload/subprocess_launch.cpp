@@ -1,5 +1,6 @@
 #include "offload/subprocess_launch.hpp"
 
+#include "base/signals_blocked.hpp"
 #include "offload/process_cores.hpp"
 
 #include <algorithm>
@@ -22,22 +23,6 @@ namespace lariat::detail {
 namespace {
 
 constexpr std::array<const char*, 3> stream_names{"input", "output", "errors"};
-
-/// Blocks every signal for its lifetime: a handler must not run in the child, in our memory.
-class no_signals {
- public:
-    no_signals() noexcept {
-        sigset_t all;
-        ::sigfillset(&all);
-        ::pthread_sigmask(SIG_SETMASK, &all, &kept_);
-    }
-    no_signals(const no_signals&) = delete;
-    no_signals& operator=(const no_signals&) = delete;
-    ~no_signals() { ::pthread_sigmask(SIG_SETMASK, &kept_, nullptr); }
-
- private:
-    sigset_t kept_;
-};
 
 void refuse_nul(const std::string& text, const char* what) {
     if (text.find('\0') != std::string::npos)
@@ -200,7 +185,7 @@ launched_child launch_plan::launch() {
     launched_child started;
     int pidfd = -1;
     {
-        const no_signals quiet;
+        const signals_blocked quiet;  // no handler may run in the child, in our memory
         started.pid = make_child(orders_, pidfd);
     }
     if (started.pid < 0) fail(-started.pid, "cannot start " + quoted(options_.argv.front()));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "base/signals_blocked.hpp"
+
 #include <lariat/base/list.hpp>
 
 #include <condition_variable>
@@ -10,26 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include <pthread.h>
-#include <signal.h>
-
 namespace lariat::detail {
-
-/// Blocks every signal for its lifetime: threads made meanwhile inherit that.
-class signals_blocked {
- public:
-    signals_blocked() noexcept {
-        sigset_t all;
-        ::sigfillset(&all);
-        ::pthread_sigmask(SIG_SETMASK, &all, &kept_);
-    }
-    signals_blocked(const signals_blocked&) = delete;
-    signals_blocked& operator=(const signals_blocked&) = delete;
-    ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &kept_, nullptr); }
-
- private:
-    sigset_t kept_;
-};
 
 /// A pool's place for one thread. It is kept when the thread has ended, for the next one: so a
 /// caller that was overtaken may still notify it.

@@ -1,8 +1,9 @@
 #include "driver/epoll/attempt.hpp"
 
+#include "base/pipe_signal.hpp"
+
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstddef>
 
 #include <fcntl.h>
@@ -54,27 +55,6 @@ int send_msg_once(const op& o) noexcept {
     return outcome([&] { return ::sendmsg(o.fd, static_cast<msghdr*>(o.address), flags_of(o)); });
 }
 
-// 6.18, <linux/fs.h>: no SIGPIPE from this write.
-constexpr int rwf_nosignal = 0x100;
-
-// SIGPIPE, held back for the length of one write and taken away if that write raised it: it is sent
-// to the writing thread (pipe(7)).
-int write_holding_signal(const op& o) noexcept {
-    sigset_t pipe_signal;
-    sigset_t pending;
-    sigset_t kept;
-    ::sigemptyset(&pipe_signal);
-    ::sigaddset(&pipe_signal, SIGPIPE);
-    ::sigpending(&pending);
-    const bool was_pending = ::sigismember(&pending, SIGPIPE) == 1;
-    ::pthread_sigmask(SIG_BLOCK, &pipe_signal, &kept);
-    const int result = outcome([&] { return ::write(o.fd, o.address, o.length); });
-    const timespec at_once{};
-    if (result == -EPIPE && !was_pending) ::sigtimedwait(&pipe_signal, nullptr, &at_once);
-    ::pthread_sigmask(SIG_SETMASK, &kept, nullptr);
-    return result;
-}
-
 int write_quietly(const op& o) noexcept {
     static std::atomic<bool> flag_known{true};
     if (flag_known.load(std::memory_order_relaxed)) {
@@ -83,7 +63,8 @@ int write_quietly(const op& o) noexcept {
         if (result != -EOPNOTSUPP) return result;
         flag_known.store(false, std::memory_order_relaxed);
     }
-    return write_holding_signal(o);
+    return without_pipe_signal(
+        [&o] { return outcome([&o] { return ::write(o.fd, o.address, o.length); }); });
 }
 
 // A socket is asked as a socket: it may stay blocking, and a write raises no SIGPIPE.
