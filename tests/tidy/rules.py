@@ -47,7 +47,7 @@ SEES = {
 # Who may include another unit's private headers.
 SEES_PRIVATE = {"driver": ["base"], "loop": ["base", "driver"], "offload": ["base"],
                 "cores": ["base"], "net/http": ["net"], "net/tls": ["net"],
-                "sync/shared": ["sync"]}
+                "sync/shared": ["sync"], "process": ["base", "loop", "offload"]}
 
 # What <lariat/lariat.hpp> leaves to be included by name.
 NOT_IN_UMBRELLA = ("lariat/net/http", "lariat/net/tls", "lariat/net/asio", "lariat/process",
@@ -67,6 +67,7 @@ SYSTEM_HEADERS = {
     "openssl/*": ["net/src/tls", "net/include/lariat/net/tls", "tests"],
     "asio*": ["net/include/lariat/net/asio", "net/include/lariat/net/asio.hpp", "tests", "perf",
               "examples"],
+    "cereal/*": ["runtime/include/lariat/process", "tests"],
     "boost/*": ["perf"],
     "doctest/*": ["tests"],
     "sys/socket.h": ["runtime/src/driver", "runtime/src/loop", "runtime/src/offload",
@@ -75,7 +76,8 @@ SYSTEM_HEADERS = {
     "netinet/*": ["net/src", "runtime/src/driver", "runtime/src/green", "tests", "perf",
                   "examples"],
     "netdb.h": ["net/src", "runtime/src/green", "tests", "perf", "examples"],
-    "iostream": ["tests", "perf", "examples"],
+    # A process flushes the standard streams at its end, and before it is copied.
+    "iostream": ["runtime/src/process", "tests", "perf", "examples"],
     "regex": [],
     "bits/*": [],
 }
@@ -85,6 +87,7 @@ SYSTEM_HEADERS = {
 PUBLIC_MAY = {
     "net/include/lariat/net/asio": ["asio*"],
     "net/include/lariat/net/asio.hpp": ["asio*"],
+    "runtime/include/lariat/process": ["cereal/*"],
 }
 # What the floors without threads keep out of their public headers: it is slow to compile, or it
 # blocks.
