@@ -1,6 +1,8 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include "before_tests.hpp"
+
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -30,6 +32,9 @@ const char* uring_refused() {
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (lariat::test::before_tests != nullptr) {
+        if (const auto code = lariat::test::before_tests(argc, argv)) return *code;
+    }
     const char* backend = std::getenv("LARIAT_BACKEND");
     if (backend != nullptr && std::string_view(backend) == "uring") {
         if (const char* reason = uring_refused()) {

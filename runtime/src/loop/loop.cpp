@@ -1,5 +1,6 @@
 #include <lariat/loop/loop.hpp>
 
+#include "loop/first_loop.hpp"
 #include "loop/loop_state.hpp"
 
 #include <cstdlib>
@@ -174,8 +175,10 @@ void loop_state::root_child_finished(group_core&, party& p) noexcept {
 
 }  // namespace detail
 
-loop::loop(const run_options& options)
-    : state_(std::make_unique<detail::loop_state>(*this, options)) {}
+loop::loop(const run_options& options) {
+    detail::note_loop();
+    state_ = std::make_unique<detail::loop_state>(*this, options);
+}
 
 loop::~loop() { close(); }
 
