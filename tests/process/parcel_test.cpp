@@ -80,9 +80,12 @@ TEST_CASE("parcel: a forged length allocates nothing") {
 }
 
 TEST_CASE("parcel: what a user's type refuses is a damaged parcel, too") {
+    dog impossible("rex");
+    impossible.years[0] = -1;
+    CHECK_THROWS_AS((void)pack(impossible), cereal::Exception);
     parcel packed = pack(dog("rex"));
-    packed.bytes[0] = std::byte{9};  // its version
-    CHECK(refusal<dog>(std::move(packed)).find("another version") < 90);
+    packed.bytes[8 + 3 + 3] = std::byte{0xff};  // the sign, after the name
+    CHECK(refusal<dog>(std::move(packed)).find("no such dog") < 90);
 }
 
 TEST_CASE("parcel: a forged chain ends") {

@@ -97,6 +97,22 @@ struct iban {
     bool operator==(const iban&) const = default;
 };
 
+/// Two functions, and a version: registered with none, it is 0.
+class fahrenheit {
+ public:
+    double degrees = 0;
+    bool operator==(const fahrenheit&) const = default;
+    template <class Archive>
+    void save(Archive& archive, std::uint32_t version) const {
+        archive(degrees + version);
+    }
+    template <class Archive>
+    void load(Archive& archive, std::uint32_t version) {
+        archive(degrees);
+        degrees -= version;
+    }
+};
+
 /// With a version, a base class and arrays; its functions are for cereal alone.
 struct animal {
     std::string name;
@@ -122,7 +138,7 @@ class dog : public animal {
     template <class Archive>
     void serialize(Archive& archive, std::uint32_t version) {
         archive(cereal::base_class<animal>(this), years, nick);
-        if (version != 3) throw cereal::Exception("another version");
+        if (version != 3 || years[0] < 0) throw cereal::Exception("no such dog");
     }
 };
 
@@ -173,7 +189,7 @@ using everything =
                std::set<std::string>, std::unordered_set<int>, std::optional<std::string>,
                std::pair<const int, std::string>, std::variant<int, std::string, point>,
                std::chrono::milliseconds, std::chrono::system_clock::time_point,
-               std::complex<double>, std::bitset<70>, order, celsius, iban, dog>;
+               std::complex<double>, std::bitset<70>, order, celsius, fahrenheit, iban, dog>;
 
 [[nodiscard]] inline everything make_everything() {
     using namespace std::chrono_literals;
@@ -188,7 +204,7 @@ using everything =
                       {"s", "t"}, {7, 8}, "maybe", {1, "pair"}, point{5, 6}, 15ms,
                       std::chrono::system_clock::time_point(99s), std::complex<double>(1, -1),
                       std::bitset<70>("1011"), order{"box", 1, {inner, inner}, {}}, celsius{20},
-                      iban{"DE12"}, rex);
+                      fahrenheit{68}, iban{"DE12"}, rex);
 }
 
 }  // namespace lariat::test

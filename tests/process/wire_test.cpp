@@ -11,7 +11,6 @@
 #include <new>
 #include <ranges>
 #include <span>
-#include <stdexcept>
 #include <string_view>
 #include <system_error>
 
@@ -40,6 +39,15 @@ struct no_default {
 };
 struct holds_reference {
     int& to;
+};
+struct fragile {
+    fragile() = default;
+    explicit fragile(int code) { throw code; }
+    std::string text;
+    template <class Archive>
+    void serialize(Archive& archive) {
+        archive(text);
+    }
 };
 struct base {
     virtual ~base() = default;
@@ -203,8 +211,8 @@ TEST_CASE("wire: chains go a thousand deep and no deeper") {
 }
 
 TEST_CASE("wire: a variant that lost its value is not sent") {
-    std::variant<int, std::vector<int>> lost;
-    CHECK_THROWS_AS(lost.emplace<1>(std::vector<int>().max_size() + 1), std::length_error);
+    std::variant<order, fragile> lost;
+    CHECK_THROWS_AS(lost.emplace<fragile>(1), int);
     REQUIRE(lost.valueless_by_exception());
     CHECK_THROWS_AS((void)pack(lost), std::bad_variant_access);
 }

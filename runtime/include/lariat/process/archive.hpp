@@ -6,6 +6,7 @@
 #include <cereal/types/string.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
@@ -74,11 +75,30 @@ class out_archive : public cereal::OutputArchive<out_archive<Moves>> {
             to_.append(value.data, static_cast<std::size_t>(value.size));
         } else if constexpr (codec<type>::left_to_cereal) {
             const parcel_depth deeper(to_.depth(), typeid(type));
-            base::operator()(value);
+            put_by_cereal<type>(value);
         } else if constexpr (Moves && !std::is_const_v<V>) {
             write_value(to_, std::move(value));
         } else {
             write_value(to_, std::as_const(value));
+        }
+    }
+
+    // cereal keeps the versions it has met in a table of the process that no lock guards, and sends
+    // them along; in a family, both sides know them.
+    template <class V>
+    void put_by_cereal(const V& value) {
+        const std::uint32_t version = cereal::detail::Version<V>::version;
+        if constexpr (cereal::traits::has_member_versioned_serialize<V, out_archive>::value) {
+            cereal::access::member_serialize(*this, const_cast<V&>(value), version);
+        } else if constexpr (cereal::traits::has_non_member_versioned_serialize<
+                                 V, out_archive>::value) {
+            CEREAL_SERIALIZE_FUNCTION_NAME(*this, const_cast<V&>(value), version);
+        } else if constexpr (cereal::traits::has_member_versioned_save<V, out_archive>::value) {
+            cereal::access::member_save(*this, value, version);
+        } else if constexpr (cereal::traits::has_non_member_versioned_save<V, out_archive>::value) {
+            CEREAL_SAVE_FUNCTION_NAME(*this, value, version);
+        } else {
+            base::operator()(value);
         }
     }
 
@@ -119,9 +139,26 @@ class in_archive : public cereal::InputArchive<in_archive> {
             from_.take(value.data, static_cast<std::size_t>(value.size), typeid(V));
         } else if constexpr (codec<V>::left_to_cereal) {
             const parcel_depth deeper(from_.depth(), typeid(V));
-            base::operator()(value);
+            get_by_cereal(value);
         } else {
             value = read_value<V>(from_);
+        }
+    }
+
+    template <class V>
+    void get_by_cereal(V& value) {
+        const std::uint32_t version = cereal::detail::Version<V>::version;
+        if constexpr (cereal::traits::has_member_versioned_serialize<V, in_archive>::value) {
+            cereal::access::member_serialize(*this, value, version);
+        } else if constexpr (cereal::traits::has_non_member_versioned_serialize<
+                                 V, in_archive>::value) {
+            CEREAL_SERIALIZE_FUNCTION_NAME(*this, value, version);
+        } else if constexpr (cereal::traits::has_member_versioned_load<V, in_archive>::value) {
+            cereal::access::member_load(*this, value, version);
+        } else if constexpr (cereal::traits::has_non_member_versioned_load<V, in_archive>::value) {
+            CEREAL_LOAD_FUNCTION_NAME(*this, value, version);
+        } else {
+            base::operator()(value);
         }
     }
 
