@@ -92,6 +92,7 @@ void listener_state::accepted(op& done) noexcept {
         return;
     }
     self.hand_out();
+    self.answer_last_call();
     if (self.failure != 0) self.acceptors.wake_all();
     if (!self.acceptors.empty()) {
         self.arm();
@@ -129,6 +130,13 @@ void listener_state::hand_out() noexcept {
     while (has_spare() && acceptors.wake_one()) ++promised;
 }
 
+void listener_state::answer_last_call() noexcept {
+    if (last_call == nullptr || (armed && !has_spare())) return;
+    last_call_given = has_spare();
+    if (last_call_given) ++promised;
+    std::exchange(last_call, nullptr)->wake();
+}
+
 void listener_state::rest(std::int32_t cause) noexcept {
     if (closing) return;
     const time_point now = home->now();
@@ -155,6 +163,7 @@ void listener_state::rested(timer_entry& due) noexcept {
     self.resting = false;
     self.holds_back = false;
     self.hand_out();
+    self.answer_last_call();
     if (!self.acceptors.empty()) self.arm();
 }
 
@@ -162,6 +171,8 @@ void listener_state::close() noexcept {
     if (closing) return;
     closing = true;
     acceptors.wake_all();
+    last_call_given = false;
+    if (last_call != nullptr) std::exchange(last_call, nullptr)->wake();
     if (!attached()) {
         ::close(op::fd);
         return;

@@ -23,6 +23,8 @@ struct listener_state : io_object, op, timer_entry {
 
     void arm() noexcept;
     void pause() noexcept;
+    /// Whether everything that the kernel gave has been handed on.
+    [[nodiscard]] bool at_rest() const noexcept { return !armed && promised == taken_count; }
     void close() noexcept;
     /// Somebody may have a connection that waits here already.
     [[nodiscard]] bool has_spare() const noexcept { return !holds_back && promised < taken_count; }
@@ -36,12 +38,14 @@ struct listener_state : io_object, op, timer_entry {
     }
 
     wait_queue acceptors;
+    waiter* last_call = nullptr;  ///< asks for what the kernel had given when accepting stopped
     list<stream_state> taken;  ///< accepted; no task has them yet
     std::size_t taken_count = 0;
     std::size_t promised = 0;  ///< of these, the ones that tasks which are ready will take
     std::int32_t failure = 0;  ///< a negated errno that ended listening
     std::uint32_t refs = 1;
     bool armed = false;
+    bool last_call_given = false;  ///< what it was woken for: one of the promised
     bool resting = false;
     bool holds_back = false;  ///< while it rests: nobody could use what is taken
     bool closing = false;
@@ -55,6 +59,7 @@ struct listener_state : io_object, op, timer_entry {
     void take_in(const op& done) noexcept;
     void keep(int descriptor) noexcept;
     void hand_out() noexcept;
+    void answer_last_call() noexcept;
     void rest(std::int32_t cause) noexcept;
     void close_descriptor() noexcept;
     void finish_close() noexcept;

@@ -45,6 +45,33 @@ result<tcp_stream> accept_awaiter::finish_nothrow() {
     return tcp_stream(&listener_->take());
 }
 
+namespace detail {
+
+const wait_kind last_call_awaiter::kind_of_wait{"connections that were accepted already",
+                                                &last_call_awaiter::leave};
+
+bool last_call_awaiter::must_wait() noexcept {
+    if (!listener_) return false;
+    listener_->last_call_given = !listener_->closing && listener_->has_spare();
+    if (listener_->last_call_given) ++listener_->promised;
+    if (listener_->last_call_given || listener_->closing || listener_->at_rest()) return false;
+    listener_->last_call = this;
+    return true;
+}
+
+std::optional<tcp_stream> last_call_awaiter::await_resume() {
+    throw_if_cut();
+    if (!listener_ || listener_->closing || !listener_->last_call_given) return std::nullopt;
+    return tcp_stream(&listener_->take());
+}
+
+void last_call_awaiter::leave(waiter& w) noexcept {
+    static_cast<last_call_awaiter&>(w).listener_->last_call = nullptr;
+    w.wake(wake_reason::cut);
+}
+
+}  // namespace detail
+
 void accept_awaiter::leave(waiter& w) noexcept { wait_queue::leave(w); }
 
 tcp_listener tcp_listener::bind(const endpoint& where, const listen_options& options) {

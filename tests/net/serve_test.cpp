@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 using namespace net_test;
@@ -259,6 +261,49 @@ TEST_CASE("serve: open connections may end within the drain, those that do not a
         CHECK(loop::current().now() - stopped >= 200ms);
         CHECK(loop::current().now() - stopped < 5s);
     });
+}
+
+TEST_CASE("serve: no connection is lost at a stop: it is served, or left to the next listener") {
+    static constexpr std::size_t clients = 40;
+    for (std::size_t stop_after = 0; stop_after < clients; stop_after += 3) {
+        on_loop([stop_after]() -> task<> {
+            // The next process holds the same socket: here it is a second descriptor.
+            const unique_fd raw = raw_listener(loopback(), 100);
+            REQUIRE(::fcntl(raw.get(), F_SETFL, O_NONBLOCK) == 0);
+            const endpoint where = raw_endpoint(raw);
+            auto listener = tcp_listener::adopt(::fcntl(raw.get(), F_DUPFD_CLOEXEC, 0));
+            std::size_t answered = 0;
+            auto counted = [&answered](tcp_stream client) -> task<> {
+                ++answered;
+                return echo(std::move(client));
+            };
+            serve_options options;
+            options.drain = 10s;
+            auto server = spawn(serve(listener, counted, options));
+            std::vector<unique_fd> open;
+            for (std::size_t i = 0; i < clients; ++i) {
+                open.push_back(raw_connection(where));
+                REQUIRE(::send(open.back().get(), "x", 1, MSG_NOSIGNAL) == 1);
+                if (i % 5 == 0) co_await yield_now();
+                if (i == stop_after) server.cancel();
+            }
+            co_await sleep(5ms);
+            for (const unique_fd& each : open) ::shutdown(each.get(), SHUT_WR);
+            bool cancelled = false;
+            try {
+                co_await timeout(5s, server);
+            } catch (const task_cancelled&) {
+                cancelled = true;
+            }
+            CHECK(cancelled);
+            std::size_t left = 0;
+            for (;; ++left) {
+                const unique_fd next(::accept4(raw.get(), nullptr, nullptr, SOCK_NONBLOCK));
+                if (!next) break;
+            }
+            CHECK(answered + left == clients);
+        });
+    }
 }
 
 TEST_CASE("serve: a drain ends with its last connection, not at its deadline") {

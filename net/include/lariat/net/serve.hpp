@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <exception>
 #include <new>
+#include <optional>
 #include <utility>
 
 namespace lariat {
@@ -60,6 +61,12 @@ class LARIAT_EXPORT connection_set : public child_set, private timer_entry {
     void add(task<> connection);
     /// A handler that failed before it gave a task.
     void report_failure(const std::exception_ptr& error) const noexcept;
+    /// What the kernel had handed over when accepting stopped is served as well, if there is a
+    /// drain: its clients believe they are connected.
+    [[nodiscard]] static last_call_awaiter last_call(tcp_listener& listener) noexcept {
+        return listener.last_call();
+    }
+    [[nodiscard]] bool drains() const noexcept { return drain_ != duration::zero(); }
     /// There was no memory to start a handler: accepting pauses, as it does without descriptors.
     static void pause_for_memory(tcp_listener& listener) noexcept { listener.rest(); }
     /// Stops at the first of these signals.
@@ -109,17 +116,23 @@ class LARIAT_EXPORT connection_set : public child_set, private timer_entry {
 };
 
 template <class Handler>
+void start_handler(connection_set& set, tcp_listener& listener, Handler& handler,
+                   tcp_stream accepted) {
+    try {
+        set.add(handler(std::move(accepted)));
+    } catch (const std::bad_alloc&) {
+        connection_set::pause_for_memory(listener);
+    } catch (...) {
+        set.report_failure(std::current_exception());
+    }
+}
+
+template <class Handler>
 task<> accept_all(connection_set& set, tcp_listener& listener, Handler& handler) {
     for (;;) {
         co_await set.room();
         tcp_stream accepted = co_await listener.accept();
-        try {
-            set.add(handler(std::move(accepted)));
-        } catch (const std::bad_alloc&) {
-            connection_set::pause_for_memory(listener);
-        } catch (...) {
-            set.report_failure(std::current_exception());
-        }
+        start_handler(set, listener, handler, std::move(accepted));
     }
 }
 
@@ -134,6 +147,11 @@ task<> accept_until_stopped(connection_set& set, tcp_listener& listener, Handler
         // Closing the listener is one of the ways to stop.
     }
     listener.pause();
+    while (set.drains()) {
+        std::optional<tcp_stream> accepted = co_await connection_set::last_call(listener);
+        if (!accepted) break;
+        start_handler(set, listener, handler, *std::move(accepted));
+    }
 }
 
 template <class Handler>
@@ -154,10 +172,11 @@ LARIAT_EXPORT void check_options(const serve_options& options);
 /// pauses and resumes; a connection whose handler finds no memory to start is lost.
 ///
 /// Suspends until stopped by a signal of stop_on, by listener.close(), or by cancellation; then no
-/// more is accepted, open connections have `drain` to end, and what is left is cancelled and
-/// awaited · Errors: the listener's; at once std::invalid_argument for options that make no sense ·
-/// Cancel: as said; it takes up to `drain`, then throws · Borrows the listener; the handler is
-/// moved into the serving task.
+/// more is accepted, open connections, and those the kernel has handed over by then (unless the
+/// listener was closed), have `drain` to end, and what is left is cancelled and awaited · Errors:
+/// the listener's; at once std::invalid_argument for options that make no sense · Cancel: as said;
+/// it takes up to `drain`, then throws · Borrows the listener; the handler is moved into the
+/// serving task.
 template <class Handler>
 task<> serve(tcp_listener& listener, Handler handler, serve_options options = serve_options()) {
     detail::check_options(options);

@@ -5,6 +5,7 @@
 #include <lariat/net/tcp_stream.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 namespace lariat {
@@ -69,6 +70,34 @@ class LARIAT_EXPORT accept_awaiter : public wait_point {
     detail::listener_ref listener_;
 };
 
+namespace detail {
+
+/// Waits for a connection that the kernel had given before a pause() took effect. Empty: there is
+/// none left.
+class LARIAT_EXPORT last_call_awaiter : public wait_point {
+ public:
+    explicit last_call_awaiter(listener_state* listener) noexcept
+        : wait_point(kind_of_wait), listener_(listener) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        party& p = *frame.promise().who;
+        if (!must_wait()) return pass(p, frame);
+        park(p, frame);
+        return true;
+    }
+    std::optional<tcp_stream> await_resume();
+
+ private:
+    [[nodiscard]] bool must_wait() noexcept;
+    static void leave(waiter& w) noexcept;
+    static const wait_kind kind_of_wait;
+
+    listener_ref listener_;
+};
+
+}  // namespace detail
+
 /// A socket that accepts TCP connections.
 ///
 /// Order        connections come in the kernel's order; tasks that accept at once are served in
@@ -116,6 +145,10 @@ class LARIAT_EXPORT tcp_listener {
     void release() noexcept;
     /// There was no memory to use a connection: pauses as its Limits say.
     void rest() noexcept;
+    /// After pause(). Pre: nobody else asks it.
+    [[nodiscard]] detail::last_call_awaiter last_call() noexcept {
+        return detail::last_call_awaiter(state_);
+    }
 
     detail::listener_state* state_ = nullptr;
 };

@@ -18,7 +18,8 @@ namespace lariat {
 
 namespace detail {
 struct connect_failures;
-}
+class last_call_awaiter;
+}  // namespace detail
 
 /// A TCP connection.
 ///
@@ -90,6 +91,7 @@ class LARIAT_EXPORT tcp_stream {
 
  private:
     friend class accept_awaiter;
+    friend class detail::last_call_awaiter;
 
     explicit tcp_stream(detail::stream_state* state) noexcept : state_(state) {}
 
