@@ -2,6 +2,7 @@
 
 #include <lariat/base/assert.hpp>
 #include <lariat/process/arena.hpp>
+#include <lariat/process/family.hpp>
 #include <lariat/process/parcel.hpp>
 
 #include <typeinfo>
