@@ -1,6 +1,7 @@
 #include <lariat/sync/auto_reset_event.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/gather.hpp>
@@ -12,8 +13,6 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <optional>
-#include <utility>
 #include <vector>
 
 namespace {
@@ -22,11 +21,7 @@ using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-task<> wait_for(auto_reset_event& bell, int mark, std::vector<int>& order) {
-    co_await bell.wait();
-    order.push_back(mark);
-}
+using lariat::test::wait_for;
 
 TEST_CASE_FIXTURE(test_loop,
                   "auto_reset_event: a set lets one pass, the one who has waited longest") {
@@ -179,16 +174,8 @@ TEST_CASE_FIXTURE(test_loop, "auto_reset_event: a woken task may set it and wait
 }
 
 TEST_CASE("auto_reset_event: one that dies under its waiters stops with the rule") {
-    CHECK(stops_with("an object must outlive the tasks that wait for it", [] {
-        std::optional<auto_reset_event> bell(std::in_place);
-        std::vector<int> order;
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            spawn(wait_for(*bell, 1, order));
-            co_await yield_now();
-            bell.reset();
-        });
-    }));
+    CHECK(stops_with("an object must outlive the tasks that wait for it",
+                     test::destroy_while_waited_for<auto_reset_event>));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <lariat/sync/bounded_semaphore.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/race.hpp>
@@ -14,7 +15,6 @@
 #include <exception>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace {
@@ -105,14 +105,9 @@ TEST_CASE_FIXTURE(test_loop,
                   "bounded_semaphore: one who had the permit when it was cancelled has it") {
     bounded_semaphore permits(1);
     std::vector<int> order;
-    auto holds = [&]() -> task<> {
-        auto permit = co_await permits.scoped_acquire();
-        order.push_back(1);
-        co_await sleep(1h);
-    };
     run([&]() -> task<> {
         co_await permits.acquire();
-        auto waiting = spawn(holds);
+        auto waiting = spawn(test::hold_permit(permits, 1, order));
         co_await yield_now();
         permits.release();
         waiting.cancel();

@@ -1,6 +1,7 @@
 #include <lariat/sync/event.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/settled.hpp>
@@ -11,7 +12,6 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,11 +21,7 @@ using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-task<> wait_for(event& ready, int mark, std::vector<int>& order) {
-    co_await ready.wait();
-    order.push_back(mark);
-}
+using lariat::test::wait_for;
 
 TEST_CASE_FIXTURE(test_loop, "event: set wakes all who wait, in the order in which they came") {
     event ready;
@@ -92,16 +88,7 @@ TEST_CASE_FIXTURE(test_loop, "event: a cancelled waiter leaves the line") {
 
 TEST_CASE_FIXTURE(test_loop, "event: one who was woken and then cancelled has seen it set") {
     event ready;
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto waiting = spawn(wait_for(ready, 1, order));
-        co_await yield_now();
-        ready.set();
-        waiting.cancel();
-        const auto ended = co_await settled(std::move(waiting));
-        CHECK(ended.is_value());
-    });
-    CHECK(order == std::vector{1});
+    test::check_woken_and_then_cancelled_goes_on(*this, ready, [&] { ready.set(); });
 }
 
 TEST_CASE_FIXTURE(test_loop, "event: a woken task may clear it and wait again") {
@@ -129,19 +116,11 @@ TEST_CASE_FIXTURE(test_loop, "event: a woken task may clear it and wait again") 
 
 TEST_CASE_FIXTURE(test_loop, "event: many ready waits let the others run") {
     event ready;
-    int turns = 0;
-    auto counts = [&]() -> task<> {
-        for (;;) {
-            ++turns;
-            co_await yield_now();
-        }
-    };
-    run([&]() -> task<> {
-        ready.set();
-        spawn(counts);
+    ready.set();
+    auto waits = [&]() -> task<> {
         for (int i = 0; i < 10'000; ++i) co_await ready.wait();
-    });
-    CHECK(turns > 30);
+    };
+    CHECK(test::others_run_beside(*this, waits));
 }
 
 TEST_CASE_FIXTURE(test_loop, "event: a wait that fails in time gives a code through nothrow") {
@@ -156,16 +135,8 @@ TEST_CASE_FIXTURE(test_loop, "event: a wait that fails in time gives a code thro
 }
 
 TEST_CASE("event: one that dies under its waiters stops with the rule") {
-    CHECK(stops_with("an object must outlive the tasks that wait for it", [] {
-        std::optional<event> ready(std::in_place);
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            auto waits = [&]() -> task<> { co_await ready->wait(); };
-            spawn(waits);
-            co_await yield_now();
-            ready.reset();
-        });
-    }));
+    CHECK(stops_with("an object must outlive the tasks that wait for it",
+                     test::destroy_while_waited_for<event>));
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include <lariat/sync/latch.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/gather.hpp>
 #include <lariat/task/race.hpp>
-#include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/timeout.hpp>
@@ -13,7 +13,6 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -23,17 +22,13 @@ using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-task<> wait_at(latch& gate, int mark, std::vector<int>& order) {
-    co_await gate.wait();
-    order.push_back(mark);
-}
+using lariat::test::wait_for;
 
 TEST_CASE_FIXTURE(test_loop, "latch: it opens when counted down to zero, in the order of arrival") {
     latch gate(3);
     std::vector<int> order;
     run([&]() -> task<> {
-        for (int i = 0; i < 4; ++i) spawn(wait_at(gate, i, order));
+        for (int i = 0; i < 4; ++i) spawn(wait_for(gate, i, order));
         co_await yield_now();
         gate.count_down();
         gate.count_down(2);
@@ -72,8 +67,8 @@ TEST_CASE_FIXTURE(test_loop, "latch: a cancelled waiter leaves; one who had arri
     latch gate(2);
     std::vector<int> order;
     run([&]() -> task<> {
-        auto leaver = spawn(wait_at(gate, 1, order));
-        auto stays = spawn(wait_at(gate, 2, order));
+        auto leaver = spawn(wait_for(gate, 1, order));
+        auto stays = spawn(wait_for(gate, 2, order));
         CHECK_THROWS_AS(co_await timeout(1s, gate.arrive_and_wait()), timeout_error);
         leaver.cancel();
         co_await yield_now();
@@ -99,16 +94,7 @@ TEST_CASE_FIXTURE(test_loop, "latch: inside a cancelled scope nobody arrives") {
 
 TEST_CASE_FIXTURE(test_loop, "latch: one who was woken and then cancelled went through") {
     latch gate(1);
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto waiting = spawn(wait_at(gate, 1, order));
-        co_await yield_now();
-        gate.count_down();
-        waiting.cancel();
-        const auto ended = co_await settled(std::move(waiting));
-        CHECK(ended.is_value());
-    });
-    CHECK(order == std::vector{1});
+    test::check_woken_and_then_cancelled_goes_on(*this, gate, [&] { gate.count_down(); });
 }
 
 TEST_CASE_FIXTURE(test_loop, "latch: it composes with nothrow and race") {
@@ -128,13 +114,13 @@ TEST_CASE_FIXTURE(test_loop, "latch: a woken task may count down another, and wa
     latch two(1);
     std::vector<int> order;
     auto passes_on = [&]() -> task<> {
-        co_await wait_at(one, 1, order);
+        co_await wait_for(one, 1, order);
         two.count_down();
-        co_await wait_at(one, 2, order);
+        co_await wait_for(one, 2, order);
     };
     run([&]() -> task<> {
         auto passing = spawn(passes_on);
-        auto waiting = spawn(wait_at(two, 3, order));
+        auto waiting = spawn(wait_for(two, 3, order));
         co_await yield_now();
         one.count_down();
         co_await gather(std::move(passing), std::move(waiting));
@@ -150,16 +136,8 @@ TEST_CASE("latch: counted below zero it stops with the rule") {
 }
 
 TEST_CASE("latch: one that dies under its waiters stops with the rule") {
-    CHECK(stops_with("an object must outlive the tasks that wait for it", [] {
-        std::optional<latch> gate(std::in_place, 1);
-        std::vector<int> order;
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            spawn(wait_at(*gate, 1, order));
-            co_await yield_now();
-            gate.reset();
-        });
-    }));
+    CHECK(stops_with("an object must outlive the tasks that wait for it",
+                     [] { test::destroy_while_waited_for<latch>(1U); }));
 }
 
 }  // namespace

@@ -10,95 +10,89 @@
 
 #include <cstddef>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 namespace {
 
 using namespace sync_test;
 
-class mutex_world : public world {
+/// Whose primitive has one holder at a time.
+class world_of_one : public world {
+ protected:
     using world::world;
 
     void serve() override {
         if (holder_ == nullptr && !line.empty()) holder_ = &grant_front();
     }
-    void leave(guard<mutex>& held) {
-        held.unlock();
+    void leave() {
         holder_ = nullptr;
         serve();
     }
-    task<> stay(seat& me) {
-        expect(holder_ == &me, me, "is inside, and another by the model");
-        co_await pause();
+    void check_inside(seat& me) {
         expect(holder_ == &me, me, "is inside, and another by the model");
     }
+    task<> stay(seat& me) {
+        check_inside(me);
+        co_await pause();
+        check_inside(me);
+    }
+
+    seat* holder_ = nullptr;
+};
+
+class mutex_world : public world_of_one {
+    using world_of_one::world_of_one;
+
     task<> operate(seat& me) override {
-        const std::size_t what = random.below(8);
-        if (what == 0) {
-            disturb();
-        } else if (what == 1) {
-            co_await pause();
-        } else if (what == 2) {
+        if (random.chance(170)) {
             auto held = door_.try_lock();
             expect(static_cast<bool>(held) == (holder_ == nullptr), me, "tried it with no right");
             if (!held) co_return;
             holder_ = &me;
-            const at_exit leaves([&] { leave(held); });
+            const at_exit leaves([&] {
+                held.unlock();
+                leave();
+            });
             co_await stay(me);
         } else {
             auto held = co_await attempt(me, door_.lock());
             if (!held) co_return;
-            const at_exit leaves([&] { leave(*held); });
+            const at_exit leaves([&] {
+                held->unlock();
+                leave();
+            });
             co_await stay(me);
         }
     }
     void check_end() override { expect(!door_.locked(), seats[0], "left it locked"); }
 
     mutex door_;
-    seat* holder_ = nullptr;
 };
 
 TEST_CASE("mutex: random schedules go as the model says") { run_schedules<mutex_world>(); }
 
-class recursive_world : public world {
-    using world::world;
+class recursive_world : public world_of_one {
+    using world_of_one::world_of_one;
 
-    void serve() override {
-        if (holder_ != nullptr || line.empty()) return;
-        holder_ = &grant_front();
-        depth_ = 1;
-    }
     void ask(seat& me) override {
         if (holder_ != &me) return world::ask(me);
-        ++depth_;
+        ++levels_above_first_;
         me.at = place::granted;
-    }
-    void leave() {
-        if (--depth_ != 0) return;
-        holder_ = nullptr;
-        serve();
     }
     task<> enter(seat& me, int levels) {
         auto held = co_await attempt(me, door_.lock());
         if (!held) co_return;
         const at_exit leaves([&] {
             held.reset();
-            leave();
+            if (levels_above_first_ == 0) return leave();
+            --levels_above_first_;
         });
-        expect(holder_ == &me, me, "is inside, and another by the model");
-        co_await pause();
+        co_await stay(me);
         if (levels > 0) co_await enter(me, levels - 1);
-        expect(holder_ == &me, me, "is inside, and another by the model");
-        co_await pause();
+        co_await stay(me);
     }
     task<> operate(seat& me) override {
-        const std::size_t what = random.below(6);
-        if (what == 0) {
-            disturb();
-        } else if (what == 1) {
-            co_await pause();
-        } else if (what == 2) {
+        if (random.chance(250)) {
             const auto held = door_.try_lock();
             expect(static_cast<bool>(held) == (holder_ == nullptr), me, "tried it with no right");
         } else {
@@ -108,8 +102,7 @@ class recursive_world : public world {
     void check_end() override { expect(!door_.locked(), seats[0], "left it locked"); }
 
     recursive_mutex door_;
-    seat* holder_ = nullptr;
-    int depth_ = 0;
+    int levels_above_first_ = 0;
 };
 
 TEST_CASE("recursive_mutex: random schedules go as the model says") {
@@ -173,13 +166,8 @@ class rw_world : public world {
         }
     }
     task<> operate(seat& me) override {
-        const std::size_t what = random.below(8);
         me.wants = random.chance(600) ? to_read : to_write;
-        if (what == 0) {
-            disturb();
-        } else if (what == 1) {
-            co_await pause();
-        } else if (what == 2) {
+        if (random.chance(170)) {
             co_await try_one(me);
         } else if (me.wants == to_read) {
             auto held = co_await attempt(me, table_.lock_shared());
@@ -234,20 +222,16 @@ class semaphore_world : public world {
     }
     task<> operate(seat& me) override {
         expect(permits_.available() == free_, me, "found another count than the model's");
-        const std::size_t what = random.below(8);
+        const std::size_t what = random.below(6);
         me.wants = random.chance(700) ? 1 : 1 + random.below(3);
         if (what == 0) {
-            disturb();
-        } else if (what == 1) {
-            co_await pause();
-        } else if (what == 2) {
             const bool taken = permits_.try_acquire(me.wants);
             expect(taken == (line.empty() && me.wants <= free_), me, "tried it with no right");
             if (!taken) co_return;
             free_ -= me.wants;
             const at_exit releases([&] { release(me.wants); });
             co_await pause();
-        } else if (what == 3) {
+        } else if (what == 1) {
             co_await keep_in_guard(me);
         } else {
             const auto got = co_await attempt(me, permits_.acquire(me.wants));
@@ -275,16 +259,9 @@ TEST_CASE("bounded_semaphore: random schedules go as the model says") {
 }
 
 template <class Lock>
-class condition_world : public world {
-    using world::world;
+class condition_world : public world_of_one {
+    using world_of_one::world_of_one;
 
-    void serve() override {
-        if (holder_ == nullptr && !line.empty()) holder_ = &grant_front();
-    }
-    void leave() {
-        holder_ = nullptr;
-        serve();
-    }
     void ask(seat& me) override {
         if (holder_ != &me) return world::ask(me);
         me.at = place::waiting;  // it holds the lock: so it is the condition that it waits for
@@ -309,7 +286,7 @@ class condition_world : public world {
             relock(first, place::granted);
         }
     }
-    task<> stay(seat& me, guard<Lock>& held) {
+    task<> wait_inside(seat& me, guard<Lock>& held) {
         guard<Lock> again;  // one more level, where there are any
         if constexpr (std::is_same_v<Lock, recursive_mutex>) {
             if (random.chance(500)) again = lock_.try_lock();
@@ -322,16 +299,10 @@ class condition_world : public world {
             co_await attempt(me, changed_.wait(held));
         }
         if (random.chance(300)) notify(1 + random.below(2));
-        co_await pause();
-        expect(holder_ == &me, me, "is inside, and another by the model");
+        co_await stay(me);
     }
     task<> operate(seat& me) override {
-        const std::size_t what = random.below(6);
-        if (what == 0) {
-            disturb();
-        } else if (what == 1) {
-            co_await pause();
-        } else if (what == 2) {
+        if (random.chance(250)) {
             notify(random.below(4));
         } else {
             auto held = co_await attempt(me, lock_.lock());
@@ -340,7 +311,7 @@ class condition_world : public world {
                 held.reset();
                 leave();
             });
-            co_await stay(me, *held);
+            co_await wait_inside(me, *held);
         }
     }
     void wind_up() override { notify(seats.size()); }
@@ -348,7 +319,6 @@ class condition_world : public world {
 
     condition changed_;
     Lock lock_;
-    seat* holder_ = nullptr;
     std::vector<seat*> sleepers_;
 };
 

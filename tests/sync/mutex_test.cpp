@@ -1,11 +1,11 @@
 #include <lariat/sync/mutex.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/gather.hpp>
 #include <lariat/task/race.hpp>
-#include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/timeout.hpp>
@@ -14,8 +14,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
-#include <optional>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
@@ -25,13 +23,9 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::pass_through;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-task<> pass_through(mutex& door, int mark, std::vector<int>& order) {
-    auto inside = co_await door.lock();
-    order.push_back(mark);
-}
 
 task<> hold_for(mutex& door, duration length) {
     auto inside = co_await door.lock();
@@ -56,33 +50,8 @@ TEST_CASE_FIXTURE(test_loop, "mutex: nobody is inside together with another") {
     CHECK_FALSE(door.locked());
 }
 
-TEST_CASE_FIXTURE(test_loop, "mutex: first come, first served") {
-    mutex door;
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        for (int i = 0; i < 5; ++i) spawn(pass_through(door, i, order));
-        co_await yield_now();
-        CHECK(order.empty());
-        held.unlock();
-        auto last = co_await door.lock();
-        CHECK(order == std::vector{0, 1, 2, 3, 4});
-    });
-}
-
-TEST_CASE_FIXTURE(test_loop, "mutex: it is handed over; a newcomer does not pass the line") {
-    mutex door;
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        spawn(pass_through(door, 1, order));
-        co_await yield_now();
-        held.unlock();
-        CHECK(door.locked());
-        CHECK_FALSE(door.try_lock());
-        auto again = co_await door.lock();
-        CHECK(order == std::vector{1});
-    });
+TEST_CASE_FIXTURE(test_loop, "mutex: first come, first served; a newcomer does not pass the line") {
+    test::check_first_come_first_served<mutex>(*this);
 }
 
 TEST_CASE_FIXTURE(test_loop, "mutex: try_lock takes it when it is free, and only then") {
@@ -148,21 +117,7 @@ TEST_CASE_FIXTURE(test_loop, "mutex: a guard that is assigned to gives back what
 }
 
 TEST_CASE_FIXTURE(test_loop, "mutex: a cancelled waiter leaves the line") {
-    mutex door;
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        std::vector<join_handle<>> waiters;
-        for (int i = 0; i < 5; ++i) waiters.push_back(spawn(pass_through(door, i, order)));
-        co_await yield_now();
-        for (const std::size_t leaver : {0U, 2U, 4U}) waiters[leaver].cancel();
-        co_await yield_now();
-        for (const std::size_t leaver : {0U, 2U, 4U}) CHECK(waiters[leaver].done());
-        held.unlock();
-        auto last = co_await door.lock();
-    });
-    CHECK(order == std::vector{1, 3});
-    CHECK_FALSE(door.locked());
+    test::check_cancelled_waiters_leave<mutex>(*this);
 }
 
 TEST_CASE_FIXTURE(test_loop, "mutex: one to whom it was handed and who is cancelled then, has it") {
@@ -190,19 +145,7 @@ TEST_CASE_FIXTURE(test_loop, "mutex: one to whom it was handed and who is cancel
 
 TEST_CASE_FIXTURE(test_loop,
                   "mutex: an unlock to one who was cancelled before it goes to the next") {
-    mutex door;
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        auto first = spawn(pass_through(door, 1, order));
-        auto second = spawn(pass_through(door, 2, order));
-        co_await yield_now();
-        first.cancel();
-        held.unlock();
-        co_await yield_now();
-        CHECK(second.done());
-    });
-    CHECK(order == std::vector{2});
+    test::check_unlock_after_cancel_goes_to_the_next<mutex>(*this);
 }
 
 TEST_CASE_FIXTURE(test_loop,
@@ -315,33 +258,17 @@ TEST_CASE_FIXTURE(test_loop, "mutex: a woken task may lock it again, behind the 
         auto guard = co_await door.lock();
         order.push_back(3);
     };
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        auto again = spawn(twice);
-        spawn(pass_through(door, 2, order));
-        co_await yield_now();
-        held.unlock();
-        co_await again;
-    });
-    CHECK(order == std::vector{1, 2, 3});
+    test::check_a_woken_task_waits_again(*this, door, order, twice);
 }
 
 TEST_CASE_FIXTURE(test_loop, "mutex: many free locks in a row let the others run") {
     mutex door;
-    int turns = 0;
-    auto counts = [&]() -> task<> {
-        for (;;) {
-            ++turns;
-            co_await yield_now();
-        }
-    };
-    run([&]() -> task<> {
-        spawn(counts);
+    auto locks = [&]() -> task<> {
         for (int i = 0; i < 10'000; ++i) {
             auto guard = co_await door.lock();
         }
-    });
-    CHECK(turns > 30);
+    };
+    CHECK(test::others_run_beside(*this, locks));
 }
 
 TEST_CASE_FIXTURE(test_loop, "mutex: inside a cancelled scope it is not taken, free or not") {
@@ -359,16 +286,8 @@ TEST_CASE_FIXTURE(test_loop, "mutex: inside a cancelled scope it is not taken, f
 }
 
 TEST_CASE("mutex: one that dies under its holder or its waiters stops with the rule") {
-    CHECK(stops_with("a mutex must outlive those who hold it or wait for it", [] {
-        std::optional<mutex> door(std::in_place);
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            auto held = co_await door->lock();
-            spawn(hold_for(*door, 1s));
-            co_await yield_now();
-            door.reset();
-        });
-    }));
+    CHECK(stops_with("a mutex must outlive those who hold it or wait for it",
+                     test::destroy_while_held_and_waited_for<mutex>));
 }
 
 TEST_CASE("mutex: an unlock by one who does not hold it stops with the rule") {

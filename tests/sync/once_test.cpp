@@ -1,6 +1,7 @@
 #include <lariat/sync/once.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/gather.hpp>
@@ -25,6 +26,16 @@ using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
+
+/// Needs a second for it, and notes its beginning and its end.
+task<> connect(once& connected, int mark, std::vector<int>& order) {
+    auto work = [&order, mark]() -> task<> {
+        order.push_back(mark);
+        co_await sleep(1s);
+        order.push_back(10 * mark);
+    };
+    co_await connected.call(work);
+}
 
 TEST_CASE_FIXTURE(test_loop, "once: the first to come runs it, the others wait for its end") {
     once connected;
@@ -107,18 +118,10 @@ TEST_CASE_FIXTURE(test_loop, "once: failed with nobody in line, whoever comes ne
 TEST_CASE_FIXTURE(test_loop, "once: if who runs it is cancelled, the next in line does") {
     once connected;
     std::vector<int> order;
-    auto uses = [&](int mark) -> task<> {
-        auto work = [&order, mark]() -> task<> {
-            order.push_back(mark);
-            co_await sleep(1s);
-            order.push_back(10 * mark);
-        };
-        co_await connected.call(work);
-    };
     run([&]() -> task<> {
-        auto first = spawn(uses(1));
-        auto second = spawn(uses(2));
-        auto third = spawn(uses(3));
+        auto first = spawn(connect(connected, 1, order));
+        auto second = spawn(connect(connected, 2, order));
+        auto third = spawn(connect(connected, 3, order));
         co_await sleep(500ms);
         first.cancel();
         co_await gather(std::move(second), std::move(third));
@@ -152,18 +155,10 @@ TEST_CASE_FIXTURE(test_loop, "once: a cancelled waiter leaves the line") {
 TEST_CASE_FIXTURE(test_loop, "once: one whose turn had come when it was cancelled passes it on") {
     once connected;
     std::vector<int> order;
-    auto uses = [&](int mark) -> task<> {
-        auto work = [&order, mark]() -> task<> {
-            order.push_back(mark);
-            co_await sleep(1s);
-            order.push_back(10 * mark);
-        };
-        co_await connected.call(work);
-    };
     run([&]() -> task<> {
-        auto first = spawn(uses(1));
-        auto second = spawn(uses(2));
-        auto third = spawn(uses(3));
+        auto first = spawn(connect(connected, 1, order));
+        auto second = spawn(connect(connected, 2, order));
+        auto third = spawn(connect(connected, 3, order));
         co_await yield_now();
         first.cancel();
         co_await yield_now();  // the first has ended; the second is to run it, and has not yet
@@ -216,19 +211,11 @@ TEST_CASE_FIXTURE(test_loop, "once: it composes with timeout and race, as runner
 
 TEST_CASE_FIXTURE(test_loop, "once: many calls of one that is done let the others run") {
     once made;
-    int turns = 0;
-    auto nothing = [] {};
-    auto counts = [&]() -> task<> {
-        for (;;) {
-            ++turns;
-            co_await yield_now();
-        }
-    };
-    run([&]() -> task<> {
-        spawn(counts);
+    auto calls = [&]() -> task<> {
+        auto nothing = [] {};
         for (int i = 0; i < 10'000; ++i) co_await made.call(nothing);
-    });
-    CHECK(turns > 30);
+    };
+    CHECK(test::others_run_beside(*this, calls));
 }
 
 TEST_CASE_FIXTURE(test_loop, "once: what it runs may spawn one that waits for it") {

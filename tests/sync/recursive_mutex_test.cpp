@@ -1,6 +1,7 @@
 #include <lariat/sync/recursive_mutex.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/gather.hpp>
@@ -11,8 +12,6 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <cstddef>
-#include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -21,13 +20,9 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::pass_through;
 using lariat::test::stops_with;
 using lariat::test::test_loop;
-
-task<> pass_through(recursive_mutex& door, int mark, std::vector<int>& order) {
-    auto inside = co_await door.lock();
-    order.push_back(mark);
-}
 
 /// Takes it once more at every level, down and up again.
 task<> descend(recursive_mutex& door, int depth, std::vector<int>& order) {
@@ -93,17 +88,7 @@ TEST_CASE_FIXTURE(test_loop,
 }
 
 TEST_CASE_FIXTURE(test_loop, "recursive_mutex: first come, first served; a newcomer waits") {
-    recursive_mutex door;
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        for (int i = 0; i < 4; ++i) spawn(pass_through(door, i, order));
-        co_await yield_now();
-        held.unlock();
-        CHECK_FALSE(door.try_lock());
-        auto last = co_await door.lock();
-        CHECK(order == std::vector{0, 1, 2, 3});
-    });
+    test::check_first_come_first_served<recursive_mutex>(*this);
 }
 
 TEST_CASE_FIXTURE(test_loop, "recursive_mutex: an exception that passes gives back each level") {
@@ -120,20 +105,12 @@ TEST_CASE_FIXTURE(test_loop, "recursive_mutex: an exception that passes gives ba
 }
 
 TEST_CASE_FIXTURE(test_loop, "recursive_mutex: a cancelled waiter leaves the line") {
-    recursive_mutex door;
-    std::vector<int> order;
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        auto first = spawn(pass_through(door, 1, order));
-        auto second = spawn(pass_through(door, 2, order));
-        co_await yield_now();
-        first.cancel();
-        held.unlock();
-        co_await second;
-        CHECK(first.done());
-    });
-    CHECK(order == std::vector{2});
-    CHECK_FALSE(door.locked());
+    test::check_cancelled_waiters_leave<recursive_mutex>(*this);
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "recursive_mutex: an unlock to one who was cancelled before goes to the next") {
+    test::check_unlock_after_cancel_goes_to_the_next<recursive_mutex>(*this);
 }
 
 TEST_CASE_FIXTURE(
@@ -173,15 +150,7 @@ TEST_CASE_FIXTURE(test_loop,
         }
         co_await pass_through(door, 3, order);
     };
-    run([&]() -> task<> {
-        auto held = co_await door.lock();
-        auto again = spawn(twice);
-        spawn(pass_through(door, 2, order));
-        co_await yield_now();
-        held.unlock();
-        co_await again;
-    });
-    CHECK(order == std::vector{1, 2, 3});
+    test::check_a_woken_task_waits_again(*this, door, order, twice);
 }
 
 TEST_CASE("recursive_mutex: released by another task than took it, it stops with the rule") {
@@ -200,17 +169,8 @@ TEST_CASE("recursive_mutex: released by another task than took it, it stops with
 }
 
 TEST_CASE("recursive_mutex: one that dies under its holder or its waiters stops with the rule") {
-    CHECK(stops_with("a recursive_mutex must outlive those who hold it or wait for it", [] {
-        std::optional<recursive_mutex> door(std::in_place);
-        std::vector<int> order;
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            auto held = co_await door->lock();
-            spawn(pass_through(*door, 1, order));
-            co_await yield_now();
-            door.reset();
-        });
-    }));
+    CHECK(stops_with("a recursive_mutex must outlive those who hold it or wait for it",
+                     test::destroy_while_held_and_waited_for<recursive_mutex>));
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ class world {
     std::vector<std::string> errors;
 
  protected:
-    /// One random thing that `me` does.
+    /// One random thing that `me` does with the primitive.
     virtual task<> operate(seat& me) = 0;
     /// The model lets go on all who may, from the front of its line.
     virtual void serve() = 0;
@@ -225,7 +225,16 @@ inline void world::disturb() {
 }
 
 inline task<> world::live(seat& me) {
-    for (int left = 6; left > 0; --left) co_await operate(me);
+    for (int left = 6; left > 0; --left) {
+        const std::size_t what = random.below(7);
+        if (what == 0) {
+            disturb();
+        } else if (what == 1) {
+            co_await pause();
+        } else {
+            co_await operate(me);
+        }
+    }
 }
 
 inline task<> world::play() {

@@ -1,6 +1,7 @@
 #include <lariat/sync/semaphore.hpp>
 
 #include "death.hpp"
+#include "sync_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/gather.hpp>
@@ -173,13 +174,8 @@ TEST_CASE_FIXTURE(test_loop,
                   "semaphore: a cancelled waiter that had been granted the permit has it") {
     semaphore permits(0);
     std::vector<int> order;
-    auto holds = [&]() -> task<> {
-        auto permit = co_await permits.scoped_acquire();
-        order.push_back(1);
-        co_await sleep(1h);
-    };
     run([&]() -> task<> {
-        auto waiting = spawn(holds);
+        auto waiting = spawn(test::hold_permit(permits, 1, order));
         spawn(take(permits, 1, 2, order));
         co_await yield_now();
         permits.release();
