@@ -62,6 +62,16 @@ task<int> double_later(int value) {
     co_return 2 * value;
 }
 
+/// Calls it in a scope, and notes the error.
+template <class Fn>
+task<> call_in(cancel_scope& scope, loop& there, Fn& fn, std::error_code& ended) {
+    auto inner = [&]() -> task<> {
+        const auto got = co_await nothrow(call_on(there, fn));
+        ended = got.error();
+    };
+    co_await scope.run(inner());
+}
+
 TEST_CASE("call_on: a function runs on the other loop's thread and its result comes back") {
     const leak_check leaks;
     other_loop other;
@@ -92,11 +102,22 @@ TEST_CASE("call_on: a task runs as one there, across its waits") {
         auto doubled = [&seed]() -> task<int> { return double_later(seed); };
         const int got = co_await call_on(there.get(), doubled);
         CHECK(got == 40);
-        auto sleeps = [&there]() -> task<bool> {
-            co_await sleep(1ms);
+        shared::event begun;
+        shared::event opened;
+        auto waits = [&]() -> task<bool> {
+            begun.set();
+            co_await opened.wait();
             co_return std::this_thread::get_id() == there.thread();
         };
-        const bool stayed = co_await call_on(there.get(), sleeps);
+        auto calls = [&]() -> task<bool> {
+            const bool stayed = co_await call_on(there.get(), waits);
+            co_return stayed;
+        };
+        auto calling = spawn(calls);
+        co_await begun.wait();
+        CHECK_FALSE(calling.done());
+        opened.set();
+        const bool stayed = co_await calling;
         CHECK(stayed);
         auto refers = [&seed]() -> task<int&> {
             co_await yield_now();
@@ -323,14 +344,7 @@ TEST_CASE("call_on: a loop that closes before it heard of the call drops it, wit
         std::error_code ended;
         cancel_scope scope;
         auto there = [&ran] { ran = true; };
-        auto body = [&]() -> task<> {
-            auto inner = [&]() -> task<> {
-                const auto got = co_await nothrow(call_on(loops[1], there));
-                ended = got.error();
-            };
-            co_await scope.run(inner());
-        };
-        loops.spawn_on(0, body());
+        loops.spawn_on(0, call_in(scope, loops[1], there, ended));
         loops.turn(0);
         if (cut_too) loops.on(0, [&] { scope.cancel(); });
         loops.close(1);
@@ -346,14 +360,7 @@ TEST_CASE("call_on: a call in flight is cut after its loop has closed, without h
     std::error_code ended;
     cancel_scope scope;
     auto there = [] {};
-    auto body = [&]() -> task<> {
-        auto inner = [&]() -> task<> {
-            const auto got = co_await nothrow(call_on(loops[1], there));
-            ended = got.error();
-        };
-        co_await scope.run(inner());
-    };
-    loops.spawn_on(0, body());
+    loops.spawn_on(0, call_in(scope, loops[1], there, ended));
     loops.turn(0);
     loops.close(1);
     loops.on(0, [&] { scope.cancel(); });
@@ -365,7 +372,10 @@ TEST_CASE("call_on: a timeout cancels the task there") {
     const leak_check leaks;
     other_loop other;
     lariat::run([](other_loop& there) -> task<> {
-        auto endless = []() -> task<> { co_await sleep(1h); };
+        auto endless = []() -> task<> {
+            shared::event never;
+            co_await never.wait();
+        };
         const auto late = co_await nothrow(timeout(1ms, call_on(there.get(), endless)));
         CHECK(late.error() == errc::timed_out);
     }(other));

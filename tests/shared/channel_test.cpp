@@ -2,11 +2,11 @@
 
 #include "death.hpp"
 #include "loop_set.hpp"
+#include "shared_support.hpp"
 
 #include <lariat/loop/loop.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/nothrow.hpp>
-#include <lariat/task/sleep.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -16,7 +16,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -157,28 +156,11 @@ TEST_CASE("shared::channel: close refuses senders, and lets receivers drain and 
 }
 
 TEST_CASE("shared::channel: threads and tasks meet, with values that only move") {
-    const leak_check leaks;
-    constexpr int values = 2'000;
     shared::channel<std::unique_ptr<int>> there;
     shared::channel<std::unique_ptr<int>> back;
-    std::jthread echo([&] {
+    test::check_there_and_back(there, back, 2'000, [&] {
         while (auto value = there.receive_blocking()) back.send_blocking(*std::move(value));
-        back.close();
     });
-    auto body = [&]() -> task<> {
-        auto send = [&]() -> task<> {
-            for (int i = 0; i < values; ++i) co_await there.send(std::make_unique<int>(i));
-            there.close();
-        };
-        auto sender = spawn(send());
-        int next = 0;
-        while (auto value = co_await back.receive()) {
-            if (**value == next) ++next;
-        }
-        CHECK(next == values);
-        co_await sender;
-    };
-    lariat::run(body());
 }
 
 TEST_CASE("shared::channel: out of time nothing was sent or received, and the value is kept") {
@@ -203,12 +185,8 @@ TEST_CASE("shared::channel: blocking where a loop runs stops the program, as doe
         }());
     }));
     CHECK(stops_with("an object must outlive the tasks and threads that wait for it", [] {
-        loop_set loops(1);
-        auto c = std::make_unique<shared::channel<int>>();
-        std::vector<int> got;
-        loops.spawn_on(0, receive_one(*c, got));
-        loops.turn(0);
-        c.reset();
+        test::destroy_while_waited_for(std::make_unique<shared::channel<int>>(),
+                                       [](shared::channel<int>& c) { return c.receive(); });
     }));
 }
 

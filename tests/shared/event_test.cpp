@@ -2,11 +2,11 @@
 
 #include "death.hpp"
 #include "loop_set.hpp"
+#include "shared_support.hpp"
 
 #include <lariat/loop/loop.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/nothrow.hpp>
-#include <lariat/task/sleep.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -163,18 +163,8 @@ TEST_CASE("shared::event: whoever has waited for it may destroy it") {
 }
 
 TEST_CASE("shared::event: set once for many tasks wakes a loop that sleeps once") {
-    loop_set loops(1);
     shared::event e;
-    std::vector<int> order;
-    for (int id = 0; id < 20; ++id) loops.spawn_on(0, pass(e, order, id));
-    loops.settle();
-    const std::uint64_t before = loops.box(0).wakes();
-    REQUIRE(loops.box(0).sleep());
-    e.set();
-    loops.box(0).awake();
-    CHECK(loops.box(0).wakes() == before + 1);
-    loops.finish();
-    CHECK(order.size() == 20);
+    test::check_many_are_woken_at_once([&] { return e.wait(); }, [&] { e.set(); });
 }
 
 TEST_CASE("shared::event: misuse stops the program with the rule") {
@@ -186,12 +176,8 @@ TEST_CASE("shared::event: misuse stops the program with the rule") {
         }());
     }));
     CHECK(stops_with("an object must outlive the tasks and threads that wait for it", [] {
-        loop_set loops(1);
-        auto e = std::make_unique<shared::event>();
-        std::vector<int> order;
-        loops.spawn_on(0, pass(*e, order, 1));
-        loops.turn(0);
-        e.reset();
+        test::destroy_while_waited_for(std::make_unique<shared::event>(),
+                                       [](shared::event& e) { return e.wait(); });
     }));
 }
 

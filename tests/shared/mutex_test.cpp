@@ -2,9 +2,10 @@
 
 #include "death.hpp"
 #include "loop_set.hpp"
+#include "shared_support.hpp"
 
 #include <lariat/loop/loop.hpp>
-#include <lariat/task/cancel_scope.hpp>
+#include <lariat/sync/shared/event.hpp>
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/timeout.hpp>
@@ -14,8 +15,6 @@
 #include <chrono>
 #include <latch>
 #include <memory>
-#include <optional>
-#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -115,28 +114,9 @@ TEST_CASE("shared::mutex: when the last in line has left, it is free again") {
 }
 
 TEST_CASE("shared::mutex: cancelled while the news travels, it is held; the cut comes after") {
-    loop_set loops(2);
     shared::mutex m;
-    cancel_scope scope;
-    std::optional<bool> got;
-    bool cut_after = false;
-    auto body = [&]() -> task<> {
-        auto inner = [&]() -> task<> {
-            auto guard = co_await m.lock();
-            got = static_cast<bool>(guard);
-            co_await yield_now();
-        };
-        cut_after = !co_await scope.run(inner());
-    };
     auto guard = m.lock_blocking();
-    loops.spawn_on(0, body());
-    loops.turn(0);
-    guard.unlock();
-    loops.on(0, [&] { scope.cancel(); });
-    CHECK_FALSE(got.has_value());
-    loops.finish();
-    CHECK(got == true);
-    CHECK(cut_after);
+    test::check_guard_on_its_way_is_had([&] { return m.lock(); }, [&] { guard.unlock(); });
     CHECK_FALSE(m.locked());
 }
 
@@ -184,14 +164,14 @@ TEST_CASE("shared::mutex: a thread waits for a task, and no longer than it was t
     const leak_check leaks;
     shared::mutex m;
     std::latch taken(1);
-    std::latch tried(1);
+    shared::event tried;
     int guarded = 0;
     std::jthread other([&] {
         taken.wait();
         const time_point began = clock::now();
         CHECK_FALSE(m.lock_blocking(2ms));
         CHECK(clock::now() - began >= 2ms);
-        tried.count_down();
+        tried.set();
         auto guard = m.lock_blocking();
         CHECK(guarded == 1);
         guarded = 2;
@@ -199,7 +179,7 @@ TEST_CASE("shared::mutex: a thread waits for a task, and no longer than it was t
     auto body = [&]() -> task<> {
         auto guard = co_await m.lock();
         taken.count_down();
-        while (!tried.try_wait()) co_await sleep(100us);
+        co_await tried.wait();
         guarded = 1;
         guard.unlock();
         other.join();

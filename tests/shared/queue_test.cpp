@@ -2,6 +2,7 @@
 
 #include "death.hpp"
 #include "loop_set.hpp"
+#include "shared_support.hpp"
 
 #include <lariat/loop/loop.hpp>
 #include <lariat/task/cancel_scope.hpp>
@@ -14,11 +15,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <latch>
 #include <memory>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -284,28 +283,11 @@ TEST_CASE("shared::queue: on one loop nothing is posted, and nobody runs inside 
 }
 
 TEST_CASE("shared::queue: many items pass between a thread and a loop, both ways") {
-    const leak_check leaks;
-    constexpr int items = 5'000;
     shared::queue<std::unique_ptr<int>> there(8);
     shared::queue<std::unique_ptr<int>> back(8);
-    std::jthread echo([&] {
+    test::check_there_and_back(there, back, 5'000, [&] {
         while (auto item = there.get_blocking()) back.put_blocking(*std::move(item));
-        back.close();
     });
-    auto body = [&]() -> task<> {
-        auto send = [&]() -> task<> {
-            for (int i = 0; i < items; ++i) co_await there.put(std::make_unique<int>(i));
-            there.close();
-        };
-        auto sender = spawn(send());
-        int next = 0;
-        while (auto item = co_await back.get()) {
-            if (**item == next) ++next;
-        }
-        CHECK(next == items);
-        co_await sender;
-    };
-    lariat::run(body());
 }
 
 TEST_CASE("shared::queue: blocking where a loop runs stops the program and shows the right line") {
@@ -327,12 +309,8 @@ TEST_CASE("shared::queue: blocking where a loop runs stops the program and shows
 
 TEST_CASE("shared::queue: destroying one that a task waits for stops the program") {
     CHECK(stops_with("an object must outlive the tasks and threads that wait for it", [] {
-        loop_set loops(1);
-        auto q = std::make_unique<shared::queue<int>>();
-        std::optional<int> got;
-        loops.spawn_on(0, get_one(*q, got));
-        loops.turn(0);
-        q.reset();
+        test::destroy_while_waited_for(std::make_unique<shared::queue<int>>(),
+                                       [](shared::queue<int>& q) { return q.get(); });
     }));
 }
 

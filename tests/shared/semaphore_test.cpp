@@ -2,9 +2,9 @@
 
 #include "death.hpp"
 #include "loop_set.hpp"
+#include "shared_support.hpp"
 
 #include <lariat/loop/loop.hpp>
-#include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/timeout.hpp>
@@ -136,25 +136,12 @@ TEST_CASE("shared::semaphore: a cancelled waiter leaves the line, and no permit 
 }
 
 TEST_CASE("shared::semaphore: cancelled while the permit travels, it is had and given back") {
-    loop_set loops(1);
     shared::semaphore s(0);
-    cancel_scope scope;
-    bool had = false;
-    auto body = [&]() -> task<> {
-        auto inner = [&]() -> task<> {
-            auto permit = co_await s.scoped_acquire();
-            had = static_cast<bool>(permit);
-            co_await yield_now();
-        };
-        co_await scope.run(inner());
+    const auto release = [&] {
+        s.release();
+        CHECK(s.available() == 0);
     };
-    loops.spawn_on(0, body());
-    loops.turn(0);
-    s.release();
-    loops.on(0, [&] { scope.cancel(); });
-    CHECK(s.available() == 0);
-    loops.finish();
-    CHECK(had);
+    test::check_guard_on_its_way_is_had([&] { return s.scoped_acquire(); }, release);
     CHECK(s.available() == 1);
 }
 
@@ -170,18 +157,8 @@ TEST_CASE("shared::semaphore: a timeout ends the wait, and nothing is taken") {
 }
 
 TEST_CASE("shared::semaphore: one release of many wakes a loop that sleeps once") {
-    loop_set loops(1);
     shared::semaphore s(0);
-    std::vector<int> order;
-    for (int id = 0; id < 20; ++id) loops.spawn_on(0, take(s, order, id));
-    loops.settle();
-    const std::uint64_t before = loops.box(0).wakes();
-    REQUIRE(loops.box(0).sleep());
-    s.release(20);
-    loops.box(0).awake();
-    CHECK(loops.box(0).wakes() == before + 1);
-    loops.finish();
-    CHECK(order.size() == 20);
+    test::check_many_are_woken_at_once([&] { return s.acquire(); }, [&] { s.release(20); });
 }
 
 TEST_CASE("shared::semaphore: whoever was given the last permit may destroy it") {
@@ -209,12 +186,8 @@ TEST_CASE("shared::semaphore: misuse stops the program with the rule") {
         s.release();
     }));
     CHECK(stops_with("an object must outlive the tasks and threads that wait for it", [] {
-        loop_set loops(1);
-        auto s = std::make_unique<shared::semaphore>(0);
-        std::vector<int> order;
-        loops.spawn_on(0, take(*s, order, 1));
-        loops.turn(0);
-        s.reset();
+        test::destroy_while_waited_for(std::make_unique<shared::semaphore>(0),
+                                       [](shared::semaphore& s) { return s.acquire(); });
     }));
 }
 

@@ -10,9 +10,7 @@
 #include <lariat/sync/shared/queue.hpp>
 #include <lariat/sync/shared/semaphore.hpp>
 #include <lariat/task/cancel_scope.hpp>
-#include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
-#include <lariat/task/timeout.hpp>
 
 #include "driver/random.hpp"
 
@@ -28,7 +26,6 @@
 #include <optional>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace {
 
@@ -342,14 +339,15 @@ TEST_CASE("shared, threads: loops that call each other, cancelled at random, all
     std::latch start(count);
     std::atomic<std::size_t> ready{0};
     std::atomic<std::size_t> done{0};
+    shared::event may_call;
     shared::event may_end;
     std::atomic<int> wrong{0};
     std::atomic<int> returned{0};
     const auto callers = [&](std::size_t own) {
         return [&, own](detail::random_source& random) -> task<> {
             all[own] = &loop::current();
-            ready.fetch_add(1);
-            while (ready.load() != count) co_await sleep(50us);
+            if (ready.fetch_add(1) + 1 == count) may_call.set();
+            co_await may_call.wait();
             for (int i = 0; i < rounds() / 4; ++i) {
                 loop& there = *all[random.below(count)].load();
                 const bool long_way = random.coin();
