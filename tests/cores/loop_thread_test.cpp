@@ -1,7 +1,9 @@
 #include <lariat/cores/loop_thread.hpp>
 
 #include "death.hpp"
+#include "forked.hpp"
 #include "leak_check.hpp"
+#include "waits.hpp"
 
 #include <lariat/base/error.hpp>
 #include <lariat/loop/call_on.hpp>
@@ -10,7 +12,6 @@
 #include <lariat/offload/thread_pool.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/error_group.hpp>
-#include <lariat/task/gather.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/timeout.hpp>
@@ -21,10 +22,13 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <semaphore>
@@ -45,21 +49,10 @@ namespace {
 using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::ending;
+using lariat::test::forked_children_have_threads;
 using lariat::test::leak_check;
 using lariat::test::stops_with;
-
-// ThreadSanitizer ends a child, forked where threads had been, that makes a thread.
-#if defined(__SANITIZE_THREAD__)
-constexpr bool forked_children_have_threads = false;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-constexpr bool forked_children_have_threads = false;
-#else
-constexpr bool forked_children_have_threads = true;
-#endif
-#else
-constexpr bool forked_children_have_threads = true;
-#endif
+using lariat::test::until_cancelled;
 
 loop_thread_options named(const char* name) {
     loop_thread_options options;
@@ -77,11 +70,19 @@ task<> fail(std::string why) {
     co_return;
 }
 
+/// Whether a thread of this process waits for something.
+bool is_asleep(int thread) {
+    std::ifstream stat("/proc/self/task/" + std::to_string(thread) + "/stat");
+    const std::string text(std::istreambuf_iterator<char>(stat), {});
+    const std::size_t name_ends = text.rfind(')');  // proc(5): "pid (name) state ..."
+    return name_ends + 2 < text.size() && text[name_ends + 2] == 'S';
+}
+
 /// Says that it runs, and then waits until it is stopped.
 task<> until_stopped(std::binary_semaphore& begun, bool& unwound) {
     begun.release();
     try {
-        co_await sleep(1h);
+        co_await until_cancelled();
     } catch (const cancelled&) {
         unwound = true;
         throw;
@@ -95,7 +96,7 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: runs its main task on a thread and l
         there = std::this_thread::get_id();
         its_loop = &loop::current();
         CHECK(*given == 4);
-        co_await sleep(1us);
+        co_await sleep(1ns);
     };
     loop_thread thread(look, std::make_unique<int>(4));
     CHECK(static_cast<bool>(thread));
@@ -119,7 +120,7 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: another loop joins it without being 
         auto joins = [&]() -> task<> { co_await thread.join(); };
         auto first = spawn(joins);
         auto second = spawn(joins);
-        co_await sleep(1us);
+        co_await test::some_turns();
         CHECK_FALSE(first.done());
         CHECK_THROWS_AS(co_await timeout(1ms, thread.join()), timeout_error);
         gate.release();
@@ -156,7 +157,7 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: its failure reaches who joins, once"
     quiet.run.report = [&](const failure_report&) { ++reports; };
     auto spawns = []() -> task<> {
         (void)spawn(fail, "of a spawned task");
-        co_await sleep(1h);
+        co_await until_cancelled();
     };
     loop_thread spawning(quiet, spawns);
     CHECK_THROWS_WITH_AS(spawning.join_blocking(), "of a spawned task", std::out_of_range);
@@ -232,7 +233,7 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: stopped as soon as started, again an
     auto body = [&]() -> task<> {
         ++begun;
         try {
-            co_await sleep(1h);
+            co_await until_cancelled();
         } catch (const cancelled&) {
             ++ended;
             throw;
@@ -400,8 +401,8 @@ TEST_CASE("loop_thread: at exit the detached are awaited, and daemons told to st
     const ending how = test::run_in_lone_child([] {
         static std::atomic<bool> leaves_main{false};
         auto slow = [](bool* /*unused*/) -> task<> {
-            while (!leaves_main.load()) co_await sleep(1us);
-            for (int i = 0; i < 100; ++i) co_await sleep(10us);
+            leaves_main.wait(false);
+            while (!is_asleep(::getpid())) co_await yield_now();
             std::fputs("finished;", stderr);
         };
         loop_thread(slow, nullptr).detach();
@@ -409,7 +410,7 @@ TEST_CASE("loop_thread: at exit the detached are awaited, and daemons told to st
         options.daemon = true;
         auto lasting = []() -> task<> {
             try {
-                co_await sleep(1h);
+                co_await until_cancelled();
             } catch (const cancelled&) {
                 std::fputs("stopped;", stderr);
                 throw;
@@ -425,6 +426,7 @@ TEST_CASE("loop_thread: at exit the detached are awaited, and daemons told to st
         };
         loop_thread(deaf, never).detach();
         leaves_main = true;
+        leaves_main.notify_one();
         std::exit(0);
     });
     CHECK(how.exit_code == 0);

@@ -3,11 +3,12 @@
 #include "death.hpp"
 #include "forked.hpp"
 #include "leak_check.hpp"
+#include "pool_support.hpp"
 
+#include <lariat/loop/future.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/sleep.hpp>
-#include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
 
@@ -120,8 +121,14 @@ TEST_CASE_FIXTURE(leak_check, "blocking: the loop goes on meanwhile") {
     std::binary_semaphore gate(0);
     bool ticked = false;
     run([&]() -> task<> {
-        auto handle = spawn(in_pool(pool, [&] { gate.acquire(); }));
-        co_await sleep(1ms);
+        promise<> begins;
+        future<> begun = begins.get_future();
+        auto handle = spawn(in_pool(pool, [&] {
+            begins.set_value();
+            gate.acquire();
+        }));
+        co_await begun;
+        co_await sleep(1ns);
         ticked = !handle.done();
         gate.release();
         co_await handle;
@@ -136,7 +143,7 @@ TEST_CASE_FIXTURE(leak_check, "blocking: cancelled in the line it never runs") {
     run([&]() -> task<> {
         auto first = spawn(in_pool(pool, [&] { gate.acquire(); }));
         auto second = spawn(in_pool(pool, [&] { ran = true; }));
-        co_await sleep(1ns);
+        co_await yield_now();
         CHECK(pool.stats().queued + pool.stats().running == 2);
         second.cancel();
         CHECK_THROWS_AS(co_await second, task_cancelled);
@@ -150,36 +157,8 @@ TEST_CASE_FIXTURE(leak_check, "blocking: cancelled in the line it never runs") {
 TEST_CASE_FIXTURE(leak_check,
                   "blocking: cancelled while it runs it is awaited, and its result given") {
     blocking_pool pool(limits_of(1));
-    std::binary_semaphore begun(0);
-    std::binary_semaphore gate(0);
-    int got = 0;
-    bool cut_after = false;
-    run([&]() -> task<> {
-        auto body = [&]() -> task<> {
-            auto work = [&] {
-                begun.release();
-                gate.acquire();
-                return 7;
-            };
-            got = co_await run_blocking(pool, work);
-            try {
-                co_await yield_now();
-            } catch (const cancelled&) {
-                cut_after = true;
-                throw;
-            }
-        };
-        auto handle = spawn(body);
-        co_await sleep(1ns);
-        begun.acquire();
-        handle.cancel();
-        co_await sleep(1ms);
-        CHECK_FALSE(handle.done());
-        gate.release();
-        CHECK_THROWS_AS(co_await handle, task_cancelled);
-    }());
-    CHECK(got == 7);
-    CHECK(cut_after);
+    test::held_work work;
+    test::check_running_work_is_awaited(work, [&] { return run_blocking(pool, std::ref(work)); });
 }
 
 TEST_CASE_FIXTURE(leak_check, "blocking: a run that ends waits for the work of what it cancels") {
@@ -192,7 +171,7 @@ TEST_CASE_FIXTURE(leak_check, "blocking: a run that ends waits for the work of w
             std::this_thread::yield();
             ended.store(true);
         }));
-        co_await sleep(1ns);
+        co_await yield_now();
         begun.acquire();
     }());
     CHECK(ended.load());

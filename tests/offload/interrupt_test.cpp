@@ -1,17 +1,16 @@
 #include <lariat/loop/loop.hpp>
 
 #include "death.hpp"
+#include "waits.hpp"
 
 #include <lariat/base/error.hpp>
-#include <lariat/offload/blocking.hpp>
 #include <lariat/offload/signals.hpp>
+#include <lariat/task/timeout.hpp>
 #include <lariat/task/local.hpp>
 #include <lariat/task/sleep.hpp>
-#include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <thread>
@@ -22,8 +21,8 @@
 namespace {
 
 using namespace lariat;
-using namespace std::chrono_literals;
 using lariat::test::ending;
+using lariat::test::until_cancelled;
 
 void set_handler(int number, void (*handler)(int)) {
     struct sigaction plain{};
@@ -33,11 +32,7 @@ void set_handler(int number, void (*handler)(int)) {
 
 /// A child that has Ctrl-C as a program has it (doctest handles it in this one).
 ending in_child(const std::function<void()>& body) {
-    // A child is forked where no other thread runs; one may still be on its way from its work.
-    detail::blocking_pool& pool = detail::blocking_pool::shared();
-    while (pool.stats().threads != 0) pool.end_idle();
-    pool.end_idle();
-    return test::run_in_child([&] {
+    return test::run_in_lone_child([&] {
         set_handler(SIGINT, SIG_DFL);
         set_handler(SIGQUIT, SIG_DFL);
         body();
@@ -51,7 +46,7 @@ TEST_CASE("ctrl-c: cancels the main task, and the process then dies of SIGINT") 
         run([]() -> task<> {
             ::raise(SIGINT);
             try {
-                co_await sleep(1h);
+                co_await until_cancelled();
             } catch (const cancelled&) {
                 say("unwound");
                 throw;
@@ -68,7 +63,7 @@ TEST_CASE("ctrl-c: what the main task spawned is cancelled and awaited before th
         run([]() -> task<> {
             auto lasting = []() -> task<> {
                 try {
-                    co_await sleep(1h);
+                    co_await until_cancelled();
                 } catch (const cancelled&) {
                     say("child unwound");
                     throw;
@@ -77,7 +72,7 @@ TEST_CASE("ctrl-c: what the main task spawned is cancelled and awaited before th
             spawn(lasting);
             co_await yield_now();
             ::raise(SIGINT);
-            co_await sleep(1h);
+            co_await until_cancelled();
         }());
     });
     CHECK(how.signal == SIGINT);
@@ -89,7 +84,7 @@ TEST_CASE("ctrl-c: a main task that catches it and returns a value is no dead on
         const int got = run([]() -> task<int> {
             ::raise(SIGINT);
             try {
-                co_await sleep(1h);
+                co_await until_cancelled();
             } catch (const cancelled&) {
             }
             co_return 7;
@@ -109,7 +104,7 @@ TEST_CASE("ctrl-c: the second one ends the program though its main task will not
         run([]() -> task<> {
             ::raise(SIGINT);
             try {
-                co_await sleep(1h);
+                co_await until_cancelled();
             } catch (const cancelled&) {
                 ::raise(SIGINT);
             }
@@ -147,11 +142,11 @@ TEST_CASE("ctrl-c: one while the run waits for what is left ends the program") {
         run([]() -> task<> {
             auto stubborn = []() -> task<> {
                 try {
-                    co_await sleep(1h);
+                    co_await until_cancelled();
                 } catch (const cancelled&) {
                     ::raise(SIGINT);
                 }
-                co_await shield(sleep(1h));
+                co_await shield(until_cancelled());
             };
             spawn(stubborn);
             co_await yield_now();
@@ -186,7 +181,7 @@ TEST_CASE("ctrl-c: after such a wait it is the run's again") {
                 if (number != SIGINT) ::_exit(1);
             }
             ::raise(SIGINT);
-            co_await sleep(1h);
+            co_await until_cancelled();
         }());
         ::_exit(3);
     });
@@ -244,12 +239,12 @@ TEST_CASE("SIGQUIT: in debug mode it prints the tasks, and the program goes on")
         run(options, []() -> task<> {
             auto lasting = []() -> task<> {
                 set_task_name("the lasting one");
-                co_await sleep(1h);
+                co_await until_cancelled();
             };
             auto handle = spawn(lasting);
             co_await yield_now();
             ::raise(SIGQUIT);
-            co_await sleep(1ns);  // a turn of the loop
+            co_await test::some_turns();
             handle.cancel();
         }());
         say("went on");

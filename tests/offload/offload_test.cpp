@@ -1,10 +1,12 @@
 #include <lariat/offload/offload.hpp>
 
 #include "leak_check.hpp"
+#include "pool_support.hpp"
 
 #include <lariat/base/error.hpp>
 #include <lariat/base/frame_allocator.hpp>
 #include <lariat/loop/loop.hpp>
+#include <lariat/sync/event.hpp>
 #include <lariat/task/error_group.hpp>
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
@@ -31,27 +33,15 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::add;
+using lariat::test::held_work;
 using lariat::test::leak_check;
-
-int add(int left, int right) { return left + right; }
 
 std::string thread_name() {
     std::array<char, 16> name{};
     ::pthread_getname_np(::pthread_self(), name.data(), name.size());
     return name.data();
 }
-
-/// Work that says when it has begun and goes on until it is let.
-struct held_work {
-    std::binary_semaphore begun{0};
-    std::binary_semaphore gate{0};
-
-    int operator()() {
-        begun.release();
-        gate.acquire();
-        return 7;
-    }
-};
 
 /// Notes on which thread it is destroyed.
 struct traced {
@@ -141,29 +131,7 @@ TEST_CASE_FIXTURE(leak_check, "offload: queued work is taken back by a cancel, i
 
 TEST_CASE_FIXTURE(leak_check, "offload: running work is awaited, and the cancel stays pending") {
     held_work work;
-    int got = 0;
-    bool cut_after = false;
-    run([&]() -> task<> {
-        auto body = [&]() -> task<> {
-            got = co_await offload(std::ref(work));
-            try {
-                co_await yield_now();
-            } catch (const cancelled&) {
-                cut_after = true;
-                throw;
-            }
-        };
-        auto handle = spawn(body);
-        co_await yield_now();
-        work.begun.acquire();
-        handle.cancel();
-        co_await sleep(1ms);
-        CHECK_FALSE(handle.done());
-        work.gate.release();
-        CHECK_THROWS_AS(co_await handle, task_cancelled);
-    }());
-    CHECK(got == 7);
-    CHECK(cut_after);
+    test::check_running_work_is_awaited(work, [&] { return offload(std::ref(work)); });
 }
 
 TEST_CASE_FIXTURE(leak_check, "offload: a timeout as a result says what became of it") {
@@ -222,9 +190,11 @@ TEST_CASE_FIXTURE(leak_check, "offload: a failure of abandoned work goes to the 
     const use_pool chosen(pool);
     held_work work;
     std::vector<std::string> reports;
+    event reported;
     run_options options;
     options.report = [&](const failure_report& report) {
         reports.push_back(describe(report.error));
+        reported.set();
     };
     run(options, [&]() -> task<> {
         auto fails = [&] {
@@ -237,7 +207,7 @@ TEST_CASE_FIXTURE(leak_check, "offload: a failure of abandoned work goes to the 
         handle.cancel();
         CHECK_THROWS_AS(co_await handle, task_cancelled);
         work.gate.release();
-        while (reports.empty()) co_await sleep(1us);
+        co_await reported.wait();
     }());
     CHECK(reports == std::vector<std::string>{"alone"});
 }

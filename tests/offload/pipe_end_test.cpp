@@ -3,6 +3,7 @@
 #include <lariat/offload/pipe_end.hpp>
 
 #include "leak_check.hpp"
+#include "pipe_support.hpp"
 #include "scratch.hpp"
 
 #include <lariat/base/unique_fd.hpp>
@@ -21,7 +22,6 @@
 #include <cstdlib>
 #include <string>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -48,53 +48,12 @@ namespace {
 using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::leak_check;
-
-volatile std::sig_atomic_t pipe_signals = 0;
-
-/// Counts SIGPIPE for its lifetime: there must be none.
-class no_pipe_signal : leak_check {
- public:
-    no_pipe_signal() : before_(std::signal(SIGPIPE, [](int) { pipe_signals = 1; })) {
-        pipe_signals = 0;
-    }
-    ~no_pipe_signal() {
-        CHECK(pipe_signals == 0);
-        std::signal(SIGPIPE, before_);
-    }
-
- private:
-    void (*before_)(int);
-};
-
-/// Two ends as another program might hand them over: blocking, and looked at from here.
-struct raw_pipe {
-    raw_pipe() {
-        std::array<int, 2> made{};
-        REQUIRE(::pipe2(made.data(), O_CLOEXEC) == 0);
-        reading.reset(made[0]);
-        writing.reset(made[1]);
-    }
-    unique_fd reading;
-    unique_fd writing;
-};
+using lariat::test::no_pipe_signal;
+using lariat::test::raw_pipe;
+using lariat::test::read_all;
+using lariat::test::write_and_close;
 
 bool is_nonblocking(const unique_fd& fd) { return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) != 0; }
-
-/// Everything up to the end.
-task<std::string> read_all(pipe_reader& from) {
-    std::string text;
-    std::array<char, 1000> room{};
-    for (;;) {
-        const std::size_t got = co_await from.read_some(room);
-        if (got == 0) co_return text;
-        text.append(room.data(), got);
-    }
-}
-
-task<> write_and_close(pipe_writer& to, std::string text) {
-    co_await to.write_all(text);
-    to.close();
-}
 
 TEST_CASE_FIXTURE(leak_check, "pipe: what others share stays blocking, and the loop does not") {
     run([]() -> task<> {

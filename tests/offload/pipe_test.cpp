@@ -2,9 +2,9 @@
 
 #include "death.hpp"
 #include "leak_check.hpp"
+#include "pipe_support.hpp"
 
 #include <lariat/base/error.hpp>
-#include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/net/buffered_reader.hpp>
 #include <lariat/net/buffered_writer.hpp>
@@ -18,7 +18,6 @@
 
 #include <array>
 #include <chrono>
-#include <csignal>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,52 +34,11 @@ namespace {
 using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::leak_check;
+using lariat::test::no_pipe_signal;
+using lariat::test::raw_pipe;
+using lariat::test::read_all;
 using lariat::test::stops_with;
-
-volatile std::sig_atomic_t pipe_signals = 0;
-
-/// Counts SIGPIPE for its lifetime: there must be none.
-class no_pipe_signal : leak_check {
- public:
-    no_pipe_signal() : before_(std::signal(SIGPIPE, [](int) { pipe_signals = 1; })) {
-        pipe_signals = 0;
-    }
-    ~no_pipe_signal() {
-        CHECK(pipe_signals == 0);
-        std::signal(SIGPIPE, before_);
-    }
-
- private:
-    void (*before_)(int);
-};
-
-/// Two ends as another program might hand them over: blocking, and looked at from here.
-struct raw_pipe {
-    raw_pipe() {
-        std::array<int, 2> made{};
-        REQUIRE(::pipe2(made.data(), O_CLOEXEC) == 0);
-        reading.reset(made[0]);
-        writing.reset(made[1]);
-    }
-    unique_fd reading;
-    unique_fd writing;
-};
-
-/// Everything up to the end.
-task<std::string> read_all(pipe_reader& from) {
-    std::string text;
-    std::array<char, 1000> room{};
-    for (;;) {
-        const std::size_t got = co_await from.read_some(room);
-        if (got == 0) co_return text;
-        text.append(room.data(), got);
-    }
-}
-
-task<> write_and_close(pipe_writer& to, std::string text) {
-    co_await to.write_all(text);
-    to.close();
-}
+using lariat::test::write_and_close;
 
 TEST_CASE_FIXTURE(leak_check, "pipe: what is written comes out, then the end") {
     run([]() -> task<> {
@@ -343,7 +301,7 @@ TEST_CASE_FIXTURE(leak_check, "pipe: reading and writing for ever starves nobody
             while (!seen) got += co_await zeros.read_some(room);
         };
         auto looks = [&]() -> task<> {
-            co_await sleep(1ms);
+            for (int i = 0; i < 3; ++i) co_await sleep(1ns);
             seen = true;
         };
         co_await gather(reads(), looks());

@@ -2,6 +2,7 @@
 
 #include "leak_check.hpp"
 #include "pool_support.hpp"
+#include "waits.hpp"
 
 #include <lariat/base/error.hpp>
 #include <lariat/loop/loop.hpp>
@@ -144,7 +145,7 @@ TEST_CASE_FIXTURE(leak_check, "thread_pool: a cancelled map awaits the items tha
         co_await yield_now();
         both.wait();
         handle.cancel();
-        co_await sleep(1ms);
+        co_await test::some_turns();
         CHECK_FALSE(handle.done());
         gate.release(2);
         CHECK_THROWS_AS(co_await handle, task_cancelled);

@@ -46,7 +46,7 @@ TEST_CASE_FIXTURE(leak_check, "thread_pool: a shutdown finishes what was submitt
         std::vector<join_handle<>> all;
         for (int i = 0; i < 5; ++i) all.push_back(spawn(one));
         auto ends = spawn([](thread_pool& which) { return which.shutdown(); }, std::ref(pool));
-        co_await sleep(1us);
+        co_await yield_now();
         CHECK(pool.stats().waiting == 4);
         CHECK_THROWS_AS(co_await pool.run([] {}), closed_error);
         CHECK_THROWS_AS((void)pool.try_submit([] {}), closed_error);
@@ -75,7 +75,7 @@ TEST_CASE_FIXTURE(leak_check, "thread_pool: a shutdown may cancel what has not b
             auto work = co_await pool.submit([&] { ran = true; });
             co_await work;
         });
-        co_await sleep(1us);
+        co_await yield_now();
         CHECK(pool.stats().waiting == 2);
         auto ends = spawn(pool.shutdown(pool_shutdown::cancel_queued));
         CHECK_THROWS_AS(co_await queued, closed_error);

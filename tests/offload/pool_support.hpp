@@ -1,6 +1,14 @@
 #pragma once
 
+#include "waits.hpp"
+
+#include <lariat/loop/loop.hpp>
 #include <lariat/offload/thread_pool.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/task.hpp>
+
+#include <doctest/doctest.h>
 
 #include <chrono>
 #include <cstddef>
@@ -30,6 +38,47 @@ void until(const thread_pool& pool, Holds holds) {
 
 inline bool adds_up(const thread_pool_stats& now) {
     return now.submitted == now.ended + now.taken_back + now.running + now.queued + now.waiting;
+}
+
+/// Work that says when it has begun and goes on until it is let.
+struct held_work {
+    std::binary_semaphore begun{0};
+    std::binary_semaphore gate{0};
+
+    int operator()() {
+        begun.release();
+        gate.acquire();
+        return 7;
+    }
+};
+
+/// Cancels a task that awaits call(), which runs `work`: that is awaited and its result given, and
+/// the cut comes after it.
+template <class Call>
+void check_running_work_is_awaited(held_work& work, Call call) {
+    int got = 0;
+    bool cut_after = false;
+    run([&]() -> task<> {
+        auto body = [&]() -> task<> {
+            got = co_await call();
+            try {
+                co_await yield_now();
+            } catch (const cancelled&) {
+                cut_after = true;
+                throw;
+            }
+        };
+        auto handle = spawn(body);
+        co_await yield_now();
+        work.begun.acquire();
+        handle.cancel();
+        co_await some_turns();
+        CHECK_FALSE(handle.done());
+        work.gate.release();
+        CHECK_THROWS_AS(co_await handle, task_cancelled);
+    }());
+    CHECK(got == 7);
+    CHECK(cut_after);
 }
 
 /// Keeps every thread of a pool busy until it is opened.

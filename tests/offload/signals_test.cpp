@@ -2,12 +2,12 @@
 
 #include "death.hpp"
 #include "leak_check.hpp"
+#include "waits.hpp"
 
 #include <lariat/base/clock.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/gather.hpp>
-#include <lariat/task/sleep.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -17,7 +17,6 @@
 #include <chrono>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <thread>
 #include <tuple>
 #include <vector>
@@ -32,6 +31,7 @@ using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::leak_check;
 using lariat::test::run_in_child;
+using lariat::test::some_turns;
 using lariat::test::stops_with;
 
 bool handled_by(void (*handler)(int), int number) {
@@ -42,11 +42,6 @@ bool handled_by(void (*handler)(int), int number) {
 
 std::atomic<int> own_handler_calls = 0;
 void own_handler(int) { own_handler_calls.fetch_add(1); }
-
-/// A turn of the loop: whoever was ready has run, and what has come is handed out.
-task<> others_run() {
-    for (int i = 0; i < 3; ++i) co_await sleep(1ns);
-}
 
 TEST_CASE_FIXTURE(leak_check, "signals: a set says what is in it; copies are equal") {
     const signals none;
@@ -83,7 +78,7 @@ TEST_CASE("signals: an empty set stops the program that waits for it") {
 TEST_CASE_FIXTURE(leak_check, "signals: wait gives the number of the one that came") {
     const int got = run([]() -> task<int> {
         auto waiting = spawn(signals(SIGUSR1, SIGUSR2).wait());
-        co_await others_run();
+        co_await some_turns();
         ::raise(SIGUSR2);
         const int number = co_await waiting;
         co_return number;
@@ -113,7 +108,7 @@ TEST_CASE_FIXTURE(leak_check, "signals: everybody who waits gets it") {
         auto first = spawn(which.wait());
         auto second = spawn(which.wait());
         auto other = spawn(signals(SIGUSR2).wait());
-        co_await others_run();
+        co_await some_turns();
         ::raise(SIGUSR1);
         const int a = co_await first;
         const int b = co_await second;
@@ -162,7 +157,7 @@ TEST_CASE_FIXTURE(leak_check, "signals: the last one gone puts back what had bee
             ::raise(SIGUSR1);
         }
         CHECK(handled_by(&own_handler, SIGUSR1));
-        co_await others_run();
+        co_await some_turns();
     }());
     CHECK(own_handler_calls.load() == 0);
     ::raise(SIGUSR1);
@@ -190,7 +185,7 @@ TEST_CASE_FIXTURE(leak_check, "signals: a cancelled wait leaves the others in th
         const signals which(SIGUSR1);
         auto cut = spawn(which.wait());
         auto kept = spawn(which.wait());
-        co_await others_run();
+        co_await some_turns();
         cut.cancel();
         CHECK_THROWS_AS(co_await cut, task_cancelled);
         ::raise(SIGUSR1);
@@ -203,7 +198,7 @@ TEST_CASE_FIXTURE(leak_check, "signals: a cancelled wait leaves the others in th
 TEST_CASE_FIXTURE(leak_check, "signals: one that came before the cancellation is delivered") {
     run([]() -> task<> {
         auto waiting = spawn(signals(SIGUSR1).wait());
-        co_await others_run();
+        co_await some_turns();
         ::raise(SIGUSR1);
         waiting.cancel();
         const int number = co_await waiting;
@@ -224,7 +219,7 @@ TEST_CASE_FIXTURE(leak_check, "signal_watch: what comes between two waits is kep
         ::raise(SIGUSR2);
         ::raise(SIGUSR1);
         ::raise(SIGUSR1);
-        co_await others_run();
+        co_await some_turns();
         const int first = co_await watch.next();
         const int second = co_await watch.next();
         CHECK(first == SIGUSR1);
@@ -235,7 +230,7 @@ TEST_CASE_FIXTURE(leak_check, "signal_watch: what comes between two waits is kep
             co_return number;
         };
         auto waiting = spawn(task_next, std::ref(watch));
-        co_await others_run();
+        co_await some_turns();
         CHECK_FALSE(waiting.done());
         ::raise(SIGUSR1);
         const int third = co_await waiting;
@@ -248,7 +243,7 @@ TEST_CASE_FIXTURE(leak_check, "signal_watch: one made after the signal does not 
         signal_watch old{signals(SIGUSR1)};
         ::raise(SIGUSR1);
         signal_watch fresh{signals(SIGUSR1)};
-        co_await others_run();
+        co_await some_turns();
         CHECK(fresh.try_next() == 0);
         CHECK(old.try_next() == SIGUSR1);
     }());
@@ -281,9 +276,9 @@ TEST_CASE_FIXTURE(leak_check, "signal_watch: a close ends the wait of another ta
             co_return came;
         };
         auto counting = spawn(count, std::ref(watch));
-        co_await others_run();
+        co_await some_turns();
         ::raise(SIGUSR1);
-        co_await others_run();
+        co_await some_turns();
         CHECK_FALSE(counting.done());
         ::raise(SIGUSR1);  // noted, and not handed out yet when it is closed
         watch.close();

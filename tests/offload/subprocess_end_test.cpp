@@ -9,6 +9,7 @@
 #include <lariat/loop/loop.hpp>
 #include <lariat/net/buffered_reader.hpp>
 #include <lariat/offload/signals.hpp>
+#include <lariat/sync/latch.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
@@ -18,13 +19,10 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <optional>
-#include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -125,13 +123,15 @@ TEST_CASE_FIXTURE(no_children,
                   "subprocess: a spawned task that is cancelled takes its child along") {
     std::vector<int> pids;
     run([](std::vector<int>& told) -> task<> {
-        auto keeps_one = [](std::vector<int>& pids_of) -> task<> {
+        latch all_run(3);
+        auto keeps_one = [&]() -> task<> {
             subprocess child = co_await started_and_ready(shell(obedient));
-            pids_of.push_back(child.pid());
+            told.push_back(child.pid());
+            all_run.count_down();
             (void)co_await child.wait();
         };
-        for (int i = 0; i < 3; ++i) spawn(keeps_one, std::ref(told));
-        while (told.size() < 3) co_await sleep(1ms);
+        for (int i = 0; i < 3; ++i) spawn(keeps_one);
+        co_await all_run.wait();
     }(pids));
     for (const int pid : pids) CHECK(!is_there(pid));
 }
@@ -167,7 +167,7 @@ TEST_CASE_FIXTURE(no_children, "subprocess: one that goes while its loop does no
 TEST_CASE_FIXTURE(no_children, "subprocess: one that ended before it is awaited is no zombie") {
     run([]() -> task<> {
         subprocess child = co_await subprocess::start(shell("exit 6"));
-        while (!child.exit_code()) co_await sleep(1ms);
+        while (!child.exit_code()) co_await yield_now();
         CHECK(!is_there(child.pid()));
         const int code = co_await child.wait();
         CHECK(code == 6);
@@ -214,7 +214,7 @@ TEST_CASE_FIXTURE(no_children, "subprocess: assigning to one ends the child it h
         const int first = child.pid();
         child = co_await started_and_ready(shell(obedient));
         CHECK(child.pid() != first);
-        while (is_there(first)) co_await sleep(1ms);
+        while (is_there(first)) co_await yield_now();
         CHECK(is_there(child.pid()));
     }());
 }

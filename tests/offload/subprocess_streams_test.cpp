@@ -3,13 +3,13 @@
 
 #include "death.hpp"
 #include "leak_check.hpp"
+#include "scratch.hpp"
+#include "subprocess_support.hpp"
 
 #include <lariat/base/error.hpp>
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/net/buffered_reader.hpp>
-#include <lariat/task/gather.hpp>
-#include <lariat/task/nothrow.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -17,12 +17,9 @@
 #include <array>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
-#include <system_error>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -32,9 +29,9 @@ namespace {
 using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::leak_check;
+using lariat::test::scratch;
+using lariat::test::shell;
 using lariat::test::stops_with;
-
-subprocess_options shell(const char* line) { return subprocess_options::shell(line); }
 
 /// Started without the pool: ThreadSanitizer ends a forked process that makes threads.
 subprocess_options on_this_thread(subprocess_options options) {
@@ -42,25 +39,10 @@ subprocess_options on_this_thread(subprocess_options options) {
     return options;
 }
 
-class scratch : leak_check {
- public:
-    scratch() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "lariat-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        folder_ = pattern;
-    }
-    ~scratch() { std::filesystem::remove_all(folder_); }
-
- protected:
-    [[nodiscard]] std::string path(const char* name) const { return (folder_ / name).string(); }
-    [[nodiscard]] std::string content(const char* name) const {
-        std::ifstream file(path(name));
-        return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    }
-
- private:
-    std::filesystem::path folder_;
-};
+std::string content(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
 
 TEST_CASE_FIXTURE(leak_check, "subprocess: it is fed and listened to through pipes") {
     run([]() -> task<> {
@@ -103,11 +85,11 @@ TEST_CASE_FIXTURE(scratch, "subprocess: a stream may be a file, anew or behind w
     options.errors = stdio::append(path("log"));
     CHECK(run(run_program(options)).exit_code == 0);
     CHECK(run(run_program(options)).exit_code == 0);
-    CHECK(content("out") == "from a file\n");
-    CHECK(content("log") == "trouble\ntrouble\n");
+    CHECK(content(path("out")) == "from a file\n");
+    CHECK(content(path("log")) == "trouble\ntrouble\n");
     options.errors = stdio::merged();
     CHECK(run(run_program(options)).exit_code == 0);
-    CHECK(content("out") == "from a file\ntrouble\n");
+    CHECK(content(path("out")) == "from a file\ntrouble\n");
 }
 
 TEST_CASE_FIXTURE(leak_check, "subprocess: a null stream gives nothing and takes everything") {

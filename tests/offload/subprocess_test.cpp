@@ -2,18 +2,18 @@
 #include <lariat/offload/subprocess.hpp>
 
 #include "leak_check.hpp"
+#include "scratch.hpp"
+#include "subprocess_support.hpp"
 
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/loop.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/nothrow.hpp>
-#include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -33,34 +33,17 @@
 namespace {
 
 using namespace lariat;
-using namespace std::chrono_literals;
 using lariat::test::leak_check;
+using lariat::test::scratch;
+using lariat::test::shell;
 
 using words = std::vector<std::string>;
 
-/// A folder of the test's own.
-class scratch : leak_check {
- public:
-    scratch() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "lariat-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        folder_ = pattern;
-    }
-    ~scratch() { std::filesystem::remove_all(folder_); }
-
- protected:
-    [[nodiscard]] std::string path(const char* name) const { return (folder_ / name).string(); }
-    std::string make_file(const char* name, const char* content, mode_t mode) const {
-        std::ofstream(path(name)) << content;
-        ::chmod(path(name).c_str(), mode);
-        return path(name);
-    }
-
- private:
-    std::filesystem::path folder_;
-};
-
-subprocess_options shell(const char* line) { return subprocess_options::shell(line); }
+std::string make_file(const std::string& path, const char* content, mode_t mode) {
+    std::ofstream(path) << content;
+    ::chmod(path.c_str(), mode);
+    return path;
+}
 
 /// The error that starting it ends with.
 std::system_error failure_of(subprocess_options options) {
@@ -151,7 +134,7 @@ TEST_CASE_FIXTURE(leak_check, "subprocess: the environment is inherited, changed
 }
 
 TEST_CASE_FIXTURE(scratch, "subprocess: the program is looked for in the child's own PATH") {
-    make_file("lariat_test_program", "#!/bin/sh\necho found\n", 0755);
+    make_file(path("lariat_test_program"), "#!/bin/sh\necho found\n", 0755);
     subprocess_options options("lariat_test_program");
     CHECK(failure_of(options).code() == std::errc::no_such_file_or_directory);
     options.environment["PATH"] = "/nowhere:" + path("");
@@ -167,8 +150,8 @@ TEST_CASE_FIXTURE(scratch, "subprocess: the program is looked for in the child's
 TEST_CASE_FIXTURE(scratch, "subprocess: what may not be run is passed over for what may") {
     std::filesystem::create_directory(path("first"));
     std::filesystem::create_directory(path("second"));
-    make_file("first/lariat_test_program", "#!/bin/sh\necho first\n", 0644);
-    make_file("second/lariat_test_program", "#!/bin/sh\necho second\n", 0755);
+    make_file(path("first/lariat_test_program"), "#!/bin/sh\necho first\n", 0644);
+    make_file(path("second/lariat_test_program"), "#!/bin/sh\necho second\n", 0755);
     subprocess_options options("lariat_test_program");
     options.environment["PATH"] = path("first") + ":" + path("second");
     CHECK(run(run_program(options)).output == "second\n");
@@ -180,7 +163,7 @@ TEST_CASE_FIXTURE(scratch, "subprocess: it runs in the working directory it was 
     const std::string real = std::filesystem::canonical(path("")).string();
     CHECK(run(run_program(options)).output == real + "\n");
 
-    make_file("program", "#!/bin/sh\necho here\n", 0755);
+    make_file(path("program"), "#!/bin/sh\necho here\n", 0755);
     subprocess_options relative("./program");
     relative.working_directory = path("");
     CHECK(run(run_program(relative)).output == "here\n");
@@ -199,20 +182,20 @@ TEST_CASE_FIXTURE(leak_check, "subprocess: a program that is not there is named"
 }
 
 TEST_CASE_FIXTURE(scratch, "subprocess: a program that cannot be run says why") {
-    const std::string locked = make_file("locked", "#!/bin/sh\n", 0644);
+    const std::string locked = make_file(path("locked"), "#!/bin/sh\n", 0644);
     const std::system_error denied = failure_of(subprocess_options(locked));
     CHECK(denied.code() == std::errc::permission_denied);
     CHECK(std::string(denied.what()) ==
           "the program may not be run: " + locked + ": Permission denied");
     CHECK(failure_of(subprocess_options(path(""))).code() == std::errc::permission_denied);
 
-    const std::string orphan = make_file("orphan", "#!/no/such/interpreter\n", 0755);
+    const std::string orphan = make_file(path("orphan"), "#!/no/such/interpreter\n", 0755);
     const std::system_error no_interpreter = failure_of(subprocess_options(orphan));
     CHECK(no_interpreter.code() == std::errc::no_such_file_or_directory);
     CHECK(std::string(no_interpreter.what()) ==
           "the interpreter is missing of the program: " + orphan + ": No such file or directory");
 
-    const std::string text = make_file("text", "neither a script nor a program", 0755);
+    const std::string text = make_file(path("text"), "neither a script nor a program", 0755);
     const std::system_error no_format = failure_of(subprocess_options(text));
     CHECK(no_format.code() == std::errc::executable_format_error);
     CHECK(std::string(no_format.what()) == "cannot run \"" + text + "\": Exec format error");

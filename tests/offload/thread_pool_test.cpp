@@ -7,6 +7,7 @@
 
 #include <lariat/base/error.hpp>
 #include <lariat/loop/loop.hpp>
+#include <lariat/sync/event.hpp>
 #include <lariat/task/error_group.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/settled.hpp>
@@ -321,13 +322,15 @@ TEST_CASE_FIXTURE(leak_check, "thread_pool: a done-callback runs on the loop tha
 TEST_CASE_FIXTURE(leak_check, "thread_pool: a failure that nobody asks for is reported") {
     thread_pool pool(1);
     std::vector<std::string> reports;
+    event reported;
     run_options options;
     options.report = [&](const failure_report& report) {
         reports.push_back(describe(report.error));
+        reported.set();
     };
     run(options, [&]() -> task<> {
         (void)co_await pool.submit([] { throw std::runtime_error("unheard"); });
-        while (reports.empty()) co_await sleep(1us);
+        co_await reported.wait();
     }());
     CHECK(reports == std::vector<std::string>{"unheard"});
 }
