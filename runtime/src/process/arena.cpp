@@ -100,6 +100,12 @@ reference* add_reference(transaction& change, cell& to, std::atomic<reference*>&
 
 }  // namespace
 
+void move_reference(transaction& change, reference& item,
+                    std::atomic<reference*>& list) noexcept {
+    unlink(change, item);
+    link(change, item, list);
+}
+
 cell* remove_reference(transaction& change, reference& gone) noexcept {
     cell* to = gone.to.load(std::memory_order_relaxed);
     unlink(change, gone);

@@ -45,6 +45,8 @@ void drop_reference(reference& gone) noexcept;
 /// Frees a cell that has no reference. Pre: this process dropped the last, or the one that did is
 /// dead.
 void free_cell(cell& dying) noexcept;
+/// Inside `change`: from now on it is held by the owner of `list`.
+void move_reference(transaction& change, reference& item, std::atomic<reference*>& list) noexcept;
 /// Inside `change`: returns the cell if this was the last that led to it.
 [[nodiscard]] cell* remove_reference(transaction& change, reference& gone) noexcept;
 

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <lariat/base/config.hpp>
+#include <lariat/process/family.hpp>
+#include <lariat/process/shm/semaphore_core.hpp>
+#include <lariat/sync/bounded_semaphore.hpp>
+
+#include <cstddef>
+
+namespace lariat::shm {
+
+/// A shm::semaphore that finds a release too many: only what a process holds can it give back.
+///
+/// Order, Threads, Lifetime, Allocation, and what becomes of permits when a process ends: as
+/// shm::semaphore
+/// Limits       the permits it is made with
+class LARIAT_EXPORT bounded_semaphore : public detail::semaphore_verbs {
+ public:
+    /// A new one. Errors: as semaphore's.
+    explicit bounded_semaphore(std::size_t count);
+
+    /// Errors: released_too_often if this process does not hold so many; nothing was released then.
+    void release(std::size_t count = 1) const { body().release(count); }
+    [[nodiscard]] std::size_t limit() const noexcept { return body().limit; }
+
+    [[nodiscard]] static bounded_semaphore unpack_from(detail::parcel_reader& from);
+
+ private:
+    using semaphore_verbs::semaphore_verbs;
+};
+
+}  // namespace lariat::shm
