@@ -142,8 +142,9 @@ constexpr std::uint32_t without(std::uint32_t mask, lariat::uring_feature featur
 /// Kernels of the past: 6.1, before the incremental buffers; 5.19, before the multishot receive;
 /// 5.15, the oldest.
 inline constexpr std::uint32_t features_6_1 =
-    without(without(lariat::all_uring_features, lariat::uring_feature::incremental_buffers),
-            lariat::uring_feature::no_iowait);
+    without(without(without(lariat::all_uring_features, lariat::uring_feature::incremental_buffers),
+                    lariat::uring_feature::no_iowait),
+            lariat::uring_feature::futex);
 inline constexpr std::uint32_t features_5_19 =
     without(without(without(features_6_1, lariat::uring_feature::defer_taskrun),
                     lariat::uring_feature::single_issuer),

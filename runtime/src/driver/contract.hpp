@@ -51,6 +51,9 @@ namespace lariat::detail {
 ///                 small read of what is in memory is done by every driver of a kernel, at once.
 ///                 Drivers keep no account of a descriptor for them: one that nothing else has
 ///                 named may be closed by anyone.
+/// Futex           Waits for a FUTEX_WAKE by any thread of any process that maps the word; one wake
+///                 ends one wait, and -ECANCELED has taken none. The word stays mapped until the
+///                 poll after submit has returned. Refused as what is asked of files is.
 /// Connect         A Unix listener whose queue is full may answer -EAGAIN: nothing tells when there
 ///                 is room.
 /// Destruction     Only with in_flight == 0 and nothing lent; asserted.

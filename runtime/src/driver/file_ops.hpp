@@ -7,7 +7,12 @@ namespace lariat::detail {
 /// Asks a file system: it may block where it is done, and there is no readiness to wait for.
 [[nodiscard]] inline bool is_file_op(const op& o) noexcept {
     const bool moves = o.code == op_code::read || o.code == op_code::write;
-    return o.code > op_code::close || (moves && o.offset != op::at_position);
+    return o.code >= op_code::open || (moves && o.offset != op::at_position);
+}
+
+/// What a driver may answer at once with -EOPNOTSUPP.
+[[nodiscard]] inline bool may_be_refused(const op& o) noexcept {
+    return is_file_op(o) || o.code == op_code::futex_wait;
 }
 
 /// Does a read that is small and finds all it wants in memory; else would_block, having done

@@ -93,6 +93,7 @@ const wait_kind& io_awaiter::kind_of(op_code code) noexcept {
         {"a write", &io_awaiter::leave},
         {"a descriptor to be ready", &io_awaiter::leave},
         {"a close", &io_awaiter::leave},
+        {"a futex", &io_awaiter::leave},
         {"a file to be opened", &io_awaiter::leave},
         {"a file's status", &io_awaiter::leave},
         {"a file to be on its disk", &io_awaiter::leave},

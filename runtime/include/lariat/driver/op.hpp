@@ -21,6 +21,11 @@ namespace lariat {
 ///   poll      -                -           POLL events    the events that hold
 ///   close     -                -           -              0; the descriptor is gone whatever it is
 ///
+/// Waiting for a 32-bit word of memory that other processes may map too (futex(2), not private). A
+/// driver that cannot answers -EOPNOTSUPP at once (see the driver's contract).
+///
+///   futex_wait  the word   -     the value expected  0: woken; -EAGAIN: it has another value
+///
 /// Operations on files; a driver that cannot do them answers -EOPNOTSUPP at once (see the driver's
 /// contract). A path begins at the directory `fd`, or at the working directory (AT_FDCWD).
 ///
@@ -44,6 +49,7 @@ enum class op_code : std::uint8_t {
     write,
     poll,
     close,
+    futex_wait,
     open,
     status,
     sync,

@@ -22,6 +22,7 @@ enum class uring_feature : std::uint32_t {
     submit_all = 1U << 9,           // 5.18
     file_operations = 1U << 10,     // 5.15: all but truncate
     truncate = 1U << 11,            // 6.9
+    futex = 1U << 12,               // 6.7
 };
 inline constexpr std::uint32_t all_uring_features = ~0U;
 

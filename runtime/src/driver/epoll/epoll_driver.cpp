@@ -23,6 +23,7 @@ bool epoll_driver::submit(op& o) noexcept {
         case op_code::nop: return finish_now(o, 0);
         case op_code::poll: return submit_poll(o);
         case op_code::close: return submit_close(o);
+        case op_code::futex_wait: return finish_now(o, -EOPNOTSUPP);
         default: return o.multishot ? submit_multishot(o) : submit_single(o);
     }
 }

@@ -55,7 +55,7 @@ op_list& sim_driver::line_of(const op& o, place where) noexcept {
 bool sim_driver::submit(op& o) noexcept {
     ++stats_.submitted;
     o.more = false;
-    if (is_file_op(o)) return finish_now(o, -EOPNOTSUPP);
+    if (may_be_refused(o)) return finish_now(o, -EOPNOTSUPP);
     int result = would_block;
     row* r = find(o.fd);
     if (o.code == op_code::nop) {

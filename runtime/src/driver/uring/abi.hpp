@@ -9,10 +9,16 @@ namespace lariat::detail::abi {
 inline constexpr std::uint32_t enter_absolute_timer = 1U << 5;  // 6.12: IORING_ENTER_ABS_TIMER
 inline constexpr std::uint32_t enter_no_iowait = 1U << 7;       // 6.15: IORING_ENTER_NO_IOWAIT
 inline constexpr std::uint8_t op_ftruncate = 55;                // 6.9: IORING_OP_FTRUNCATE
+inline constexpr std::uint8_t op_futex_wait = 51;               // 6.7: IORING_OP_FUTEX_WAIT
 inline constexpr std::uint32_t feature_no_iowait = 1U << 17;    // 6.15: IORING_FEAT_NO_IOWAIT
 
 // 6.12: IOU_PBUF_RING_INC. liburing 2.3 calls the field of io_uring_buf_reg that bears it `pad`.
 inline constexpr std::uint16_t buffer_ring_incremental = 2;
+
+// 6.7, linux/futex.h: FUTEX2_SIZE_U32, and without FUTEX2_PRIVATE beside it: other processes may
+// wake. FUTEX_BITSET_MATCH_ANY: by any wake.
+inline constexpr int futex_shared_word = 0x02;
+inline constexpr std::uint64_t futex_any_wake = 0xffff'ffff;
 
 // 6.18: RWF_NOSIGNAL, write without SIGPIPE. Older kernels answer -EOPNOTSUPP to the whole write.
 inline constexpr int write_no_signal = 0x100;

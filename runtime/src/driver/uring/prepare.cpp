@@ -52,6 +52,14 @@ void prepare_second_path(io_uring_sqe& entry, const op& from, std::uint8_t code)
     entry.off = from.offset;
 }
 
+void prepare_futex_wait(io_uring_sqe& entry, const op& from) noexcept {
+    entry.opcode = abi::op_futex_wait;
+    entry.fd = abi::futex_shared_word;
+    entry.addr = address_of(from);
+    entry.off = from.argument;  // the kernel's addr2: the value
+    entry.addr3 = abi::futex_any_wake;
+}
+
 }  // namespace
 
 void prepare_op(io_uring_sqe& entry, const op& from, const entry_style& style) noexcept {
@@ -97,6 +105,7 @@ void prepare_op(io_uring_sqe& entry, const op& from, const entry_style& style) n
             entry.poll32_events = from.argument;
             break;
         case op_code::close: entry.opcode = IORING_OP_CLOSE; break;
+        case op_code::futex_wait: prepare_futex_wait(entry, from); break;
         case op_code::open: prepare_path(entry, from, IORING_OP_OPENAT, from.argument); break;
         case op_code::status: prepare_second_path(entry, from, IORING_OP_STATX); break;
         case op_code::sync:

@@ -167,6 +167,8 @@ void ring::probe_operations(std::uint32_t allowed) {
         found |= bit(uring_feature::file_operations);
     if (::io_uring_opcode_supported(probe.get(), abi::op_ftruncate) != 0)
         found |= bit(uring_feature::truncate);
+    if (::io_uring_opcode_supported(probe.get(), abi::op_futex_wait) != 0)
+        found |= bit(uring_feature::futex);
     // 6.12 has them, but before 687b2bae0eff in 6.15 the last completion of a multishot could be
     // reported behind later ones, of other receives into the same buffer; and places in that buffer
     // are told by the order alone. Some 6.12 to 6.14 took it over: they are not asked. (liburing

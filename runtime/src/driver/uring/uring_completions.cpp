@@ -21,7 +21,8 @@ bool waits_for_readiness(const op& operation, std::int32_t result) noexcept {
     switch (operation.code) {
         case op_code::nop:
         case op_code::poll:
-        case op_code::close: return false;
+        case op_code::close:
+        case op_code::futex_wait: return false;
         case op_code::connect:
             // Under way; EAGAIN says the same, or that a unix socket's queue is full, which no
             // readiness tells of: the second time it is the answer.

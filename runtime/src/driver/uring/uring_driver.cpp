@@ -23,6 +23,15 @@ constexpr std::chrono::milliseconds refusal_pause{1};
 /// Emulated receives armed again in one turn after a shortage; see buffer_ring::servings.
 constexpr std::uint32_t emulated_servings = 64;
 
+/// For what may be refused, reads and writes aside.
+uring_feature needed_by(op_code code) noexcept {
+    switch (code) {
+        case op_code::truncate: return uring_feature::truncate;
+        case op_code::futex_wait: return uring_feature::futex;
+        default: return uring_feature::file_operations;
+    }
+}
+
 int make_wake_fd() {
     const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) throw std::system_error(errno, std::system_category(), "eventfd");
@@ -53,7 +62,7 @@ bool uring_driver::submit(op& operation) noexcept {
     require(stage_of(operation) == idle, "an op is submitted once, until its last completion");
     ++submitted_;
     operation.state = idle;
-    if (is_file_op(operation) && finish_file(operation)) [[unlikely]] {
+    if (may_be_refused(operation) && finish_unqueued(operation)) [[unlikely]] {
         ++completed_;
         return true;
     }
@@ -62,12 +71,10 @@ bool uring_driver::submit(op& operation) noexcept {
 }
 
 /// At once, without an entry: what is in memory, and what this kernel's rings do not do.
-bool uring_driver::finish_file(op& operation) noexcept {
+bool uring_driver::finish_unqueued(op& operation) noexcept {
     const bool moves = operation.code == op_code::read || operation.code == op_code::write;
-    const auto needed = operation.code == op_code::truncate ? uring_feature::truncate
-                                                            : uring_feature::file_operations;
     int result = read_cached(operation);
-    if (!moves && !ring_.has(needed)) result = -EOPNOTSUPP;
+    if (!moves && !ring_.has(needed_by(operation.code))) result = -EOPNOTSUPP;
     if (result == would_block) return false;
     operation.result = result;
     operation.more = false;

@@ -21,7 +21,7 @@ namespace lariat::detail {
 /// The driver on io_uring. An op's way, kept in `op::state`:
 ///
 ///   idle -> issued -> idle                     the kernel completed it
-///   idle -> idle                               a file operation that submit finished or refused
+///   idle -> idle                               what submit finished or refused: of files, a futex
 ///           issued -> polling -> issued        it said EAGAIN: wait for readiness, then try again
 ///           issued -> starved -> issued        a multishot recv found no buffer: wait for one
 ///           starved -> polling -> issued       all are held: readiness, then recv(2) into a spare
@@ -62,7 +62,7 @@ class uring_driver {
     [[nodiscard]] bool uses(uring_feature feature) const noexcept { return ring_.has(feature); }
 
  private:
-    [[nodiscard]] bool finish_file(op& operation) noexcept;
+    [[nodiscard]] bool finish_unqueued(op& operation) noexcept;
     void write_entry(io_uring_sqe& entry, op& operation) noexcept;
     void write_cancel(io_uring_sqe& entry, const op& operation) noexcept;
     [[nodiscard]] io_uring_sqe* next_entry() noexcept;
