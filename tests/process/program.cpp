@@ -91,7 +91,6 @@ program::~program() {
 void program::kill(int number) const noexcept { ::kill(pid_, number); }
 
 int program::wait() {
-    let_go();
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }

@@ -17,8 +17,8 @@ class role {
     [[nodiscard]] static int play(const std::string& name);
 };
 
-/// This test program, run in a role. Its output and errors come through a pipe; its input ends at
-/// once, or with `let_go`.
+/// This test program, run in a role. Its output and errors come through a pipe; its input ends
+/// with `let_go`.
 class program {
  public:
     explicit program(const char* role_name);
@@ -36,6 +36,11 @@ class program {
     void kill(int number) const noexcept;
     /// Its exit code, or -N for signal N. Blocks.
     [[nodiscard]] int wait();
+    /// Both.
+    [[nodiscard]] int end() {
+        let_go();
+        return wait();
+    }
 
  private:
     int pid_ = -1;

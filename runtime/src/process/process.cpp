@@ -142,6 +142,12 @@ const std::string& process::name() const noexcept {
     return state_->name;
 }
 
+bool process::is_alive() const {
+    detail::require_started(state_);
+    (void)detail::family::required("process::is_alive");
+    return !state_->is_over();
+}
+
 std::optional<process_status> process::exit_status() const {
     detail::require_started(state_);
     (void)detail::family::required("process::exit_status");

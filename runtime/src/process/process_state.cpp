@@ -31,7 +31,7 @@ process_state::process_state(const process_options& options) noexcept
       grace(options.grace),
       daemon(options.daemon) {}
 
-process_state::~process_state() { let_go(); }
+process_state::~process_state() { unlist(); }
 
 void process_state::start(start_request& request) {
     family& own = family::required("process::start");
@@ -44,7 +44,18 @@ void process_state::start(start_request& request) {
     listed_ = true;
 }
 
+// From here on the fork server finds nobody to tell: what it told before is in the socket.
 void process_state::let_go() noexcept {
+    unlist();
+    if (family::current() == nullptr) return;
+    {
+        const std::lock_guard held(mutex_);
+        if (now_ == phase::running && waiters_ == 0) (void)::shutdown(status_.get(), SHUT_RD);
+    }
+    if (is_over()) report_unjoined();
+}
+
+void process_state::unlist() noexcept {
     if (!std::exchange(listed_, false)) return;
     if (family* const own = family::current()) own->remove_child(*this);
 }

@@ -53,7 +53,7 @@ struct process_state : io_object, op, timer_entry {
     [[nodiscard]] int signal(int number) noexcept;
     /// Its handle goes.
     void abandon() noexcept;
-    /// It is nobody's any more.
+    /// It is to go on without a handle.
     void let_go() noexcept;
 
     void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
@@ -69,6 +69,7 @@ struct process_state : io_object, op, timer_entry {
  private:
     enum class phase : std::uint8_t { running, ended, lost };
 
+    void unlist() noexcept;
     void read_end() noexcept;
     void understand(const end_record& record, std::span<const std::byte> failure) noexcept;
     void close_unused() noexcept;

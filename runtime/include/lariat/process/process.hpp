@@ -124,7 +124,8 @@ class LARIAT_EXPORT process {
 
     [[nodiscard]] int pid() const noexcept;
     [[nodiscard]] const std::string& name() const noexcept;
-    [[nodiscard]] bool is_alive() const { return !exit_status(); }
+    /// False also when the fork server was killed, and nobody knows.
+    [[nodiscard]] bool is_alive() const;
     /// Empty while it runs. Errors: those of join.
     [[nodiscard]] std::optional<process_status> exit_status() const;
 

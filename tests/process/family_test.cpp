@@ -1,0 +1,514 @@
+// A family's beginning and end: who may begin one, what its processes inherit, and what is left
+// when any of them is killed. Each role is a program of its own.
+#include <lariat/process/family.hpp>
+
+#include "death.hpp"
+#include "leak_check.hpp"
+#include "program.hpp"
+
+#include <lariat/base/unique_fd.hpp>
+#include <lariat/loop/loop.hpp>
+#include <lariat/process/process.hpp>
+#include <lariat/task/nothrow.hpp>
+#include <lariat/task/sleep.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <future>
+#include <iostream>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <dlfcn.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace lariat;
+using namespace std::chrono_literals;
+using lariat::test::goes;
+using lariat::test::is_there;
+using lariat::test::parent_of;
+using lariat::test::program;
+using lariat::test::role;
+using lariat::test::say;
+using lariat::test::wait_for_tester;
+
+void nothing() {}
+task<> for_ever() { co_await sleep(1h); }
+
+/// Says "name pid", and stays until the tester lets it go, or for ever.
+void say_and_wait() {
+    say(this_process::name() + ' ' + std::to_string(::getpid()));
+    wait_for_tester();
+}
+void say_and_stay() {
+    say(this_process::name() + ' ' + std::to_string(::getpid()));
+    for (;;) ::pause();
+}
+process_options named(const char* name) { return process_options(name); }
+process_options daemon_named(const char* name) {
+    process_options options(name);
+    options.daemon = true;
+    return options;
+}
+void fail() { throw std::runtime_error("out of paint"); }
+
+int number(const std::string& line) { return std::atoi(line.c_str()); }
+
+/// So many lines of the form "name number".
+std::map<std::string, int> numbers(program& from, int lines) {
+    std::map<std::string, int> found;
+    for (int i = 0; i < lines; ++i) {
+        const std::string line = from.line();
+        const std::size_t space = line.find(' ');
+        REQUIRE_MESSAGE(space != std::string::npos, line);
+        found[line.substr(0, space)] = number(line.substr(space + 1));
+    }
+    return found;
+}
+
+template <class Error>
+std::string text_of(const std::function<void()>& body) {
+    try {
+        body();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "nothing was thrown";
+}
+bool has(const std::string& text, const char* words) {
+    return text.find(words) != std::string::npos;
+}
+
+const role by_loop("by loop", [] {
+    run([]() -> task<> {
+        process child = process::start(nothing);
+        const process_status status = co_await child.join();
+        say(std::to_string(status.exit_code()));
+    }());
+    return 0;
+});
+
+TEST_CASE("family: the first loop starts it") {
+    program it("by loop");
+    CHECK(it.line() == "0");
+    CHECK(it.wait() == 0);
+}
+
+const role no_family("no family", [] {
+    say(text_of<std::logic_error>([] { (void)process::start(nothing); }));
+    return 0;
+});
+
+TEST_CASE("family: without one, a start says what to do") {
+    program it("no family");
+    CHECK(has(it.rest(), "lariat::start_fork_server() first in main()"));
+    CHECK(it.wait() == 0);
+}
+
+const role too_late("too late", [] {
+    std::promise<void> end;
+    std::thread other([&end] { end.get_future().wait(); });
+    say(text_of<std::logic_error>([] { start_fork_server(); }));
+    run([]() -> task<> {
+        say(text_of<std::logic_error>([] { (void)process::start(nothing); }));
+        co_return;
+    }());
+    end.set_value();
+    other.join();
+    return 0;
+});
+
+TEST_CASE("family: beside another thread it does not start, and says so at its first use too") {
+    program it("too late");
+    const std::string said = it.rest();
+    CHECK(it.wait() == 0);
+    const std::size_t first = said.find("1 other thread runs");
+    CHECK(first != std::string::npos);
+    CHECK(has(said, "right: lariat::start_fork_server() first in main()"));
+    CHECK(said.find("1 other thread runs", first + 1) != std::string::npos);
+}
+
+TEST_CASE("family: a process forked by hand does not belong to it") {
+    process child = process::start(for_ever);
+    const lariat::test::ending how = lariat::test::run_in_lone_child([&child] {
+        say(text_of<std::logic_error>([] { (void)process::start(nothing); }));
+        say(text_of<std::logic_error>([] { start_fork_server(); }));
+        say(text_of<std::logic_error>([&child] { (void)child.join_blocking(); }));
+        say(text_of<std::logic_error>([&child] { child.kill(); }));
+        say(text_of<std::logic_error>([&child] { (void)run(child.stop()); }));
+        process gone(std::move(child));
+    });
+    CHECK(how.exit_code == 0);
+    std::size_t times = 0;
+    for (std::size_t at = 0; (at = how.text.find("forked by hand", at)) != std::string::npos; ++at)
+        ++times;
+    CHECK_MESSAGE(times == 5, how.text);
+    CHECK(child.is_alive());
+}
+
+int fork_server() {
+    process child = process::start(for_ever);
+    return parent_of(child.pid());
+}
+void say_fork_server() { say("server " + std::to_string(fork_server())); }
+
+TEST_CASE("family: the fork server minds no signal that can be minded, and no wait finds it") {
+    const int server = fork_server();
+    CHECK(server != ::getpid());
+    CHECK(parent_of(server) == ::getpid());
+    std::ifstream name("/proc/" + std::to_string(server) + "/comm");
+    std::string shown;
+    name >> shown;
+    CHECK(shown == "lariat-forks");
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGALRM})
+        ::kill(server, number);
+    CHECK(process::start(nothing).join_blocking().exit_code() == 0);
+    CHECK(::waitpid(-1, nullptr, 0) == -1);
+    CHECK(errno == ECHILD);
+}
+
+void say_descriptors(int kept) {
+    std::string all;
+    for (const std::string& each : lariat::test::open_descriptors()) {
+        if (number(each) > 2 && number(each) != kept) all += each + '\n';
+    }
+    if (!has(all, "memfd:lariat")) throw std::logic_error("no shared memory");
+    std::size_t lines = 0;
+    for (const char c : all) lines += c == '\n' ? 1 : 0;
+    if (lines != 2 || !has(all, "socket:")) throw std::logic_error(all);
+}
+
+TEST_CASE("family: a process has no descriptor but the streams, its channel, the shared memory") {
+    const unique_fd other(::dup(0));
+    process beside = process::start(for_ever);
+    process::start(say_descriptors, -1).join_blocking().check();
+}
+
+void look_at_signals() {
+    for (int number = 1; number < 32; ++number) {
+        struct sigaction now{};
+        if (::sigaction(number, nullptr, &now) == 0 && now.sa_handler != SIG_DFL)
+            throw std::logic_error("signal " + std::to_string(number));
+    }
+    sigset_t blocked;
+    ::sigprocmask(SIG_SETMASK, nullptr, &blocked);
+    for (int number = 1; number < 32; ++number)
+        if (::sigismember(&blocked, number) != (number == SIGUSR2 ? 1 : 0))
+            throw std::logic_error("mask of " + std::to_string(number));
+}
+
+const role with_signals("with signals", [] {
+    std::signal(SIGUSR1, [](int) {});
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGCHLD, SIG_IGN);
+    sigset_t mask;
+    ::sigemptyset(&mask);
+    ::sigaddset(&mask, SIGUSR2);
+    ::sigprocmask(SIG_SETMASK, &mask, nullptr);
+    start_fork_server();
+    process::start(look_at_signals).join_blocking().check();
+    return 0;
+});
+
+TEST_CASE("family: signals have their default actions, and the first process's mask") {
+    program it("with signals");
+    CHECK(it.rest().empty());
+    CHECK(it.wait() == 0);
+}
+
+void print() {
+    std::printf("printed;");
+    std::cout << "streamed;";
+}
+
+const role prints("prints", [] {
+    std::ios::sync_with_stdio(false);
+    std::printf("before;");
+    std::cout << "also before;";
+    start_fork_server();
+    process::start(print).join_blocking().check();
+    process::start(nothing).join_blocking().check();
+    return 0;
+});
+
+TEST_CASE("family: what is written to a stream appears once") {
+    program it("prints");
+    const std::string said = it.rest();
+    CHECK(it.wait() == 0);
+    for (const char* words : {"also before;", "printed;", "streamed;"})
+        CHECK_MESSAGE(said.find(words) == said.rfind(words), said);
+    CHECK_MESSAGE(said.size() == std::string("before;also before;printed;streamed;").size(), said);
+}
+
+struct said_at_end {
+    const char* words;
+    ~said_at_end() { say(words); }
+};
+
+void exit_by_hand(bool by_exit) {
+    static const said_at_end own{"own static"};
+    std::atexit([] { say("own handler"); });
+    if (by_exit) std::exit(3);
+}
+
+const role exits("exits", [] {
+    static const said_at_end before{"inherited"};
+    start_fork_server();
+    say(std::to_string(process::start(exit_by_hand, true).join_blocking().exit_code()));
+    say(std::to_string(process::start(exit_by_hand, false).join_blocking().exit_code()));
+    return 0;
+});
+
+TEST_CASE("family: the end of a process runs what it registered, not what it inherited") {
+    program it("exits");
+    CHECK(it.line() == "own handler");
+    CHECK(it.line() == "own static");
+    CHECK(it.line() == "3");
+    CHECK(it.line() == "own handler");
+    CHECK(it.line() == "own static");
+    CHECK(it.line() == "0");
+    CHECK(it.line() == "inherited");
+    CHECK(it.rest().empty());
+    CHECK(it.wait() == 0);
+}
+
+const role leaves("leaves", [] {
+    start_fork_server();
+    process::start(daemon_named("daemon"), say_and_stay).detach();
+    say_fork_server();
+    wait_for_tester();
+    return 5;
+});
+
+TEST_CASE("family: at its orderly end daemons and the fork server are gone, and no zombie stays") {
+    program it("leaves");
+    const auto pids = numbers(it, 2);
+    CHECK(is_there(pids.at("daemon")));
+    CHECK(is_there(pids.at("server")));
+    CHECK(it.end() == 5);
+    CHECK(!is_there(pids.at("daemon")));
+    CHECK(!is_there(pids.at("server")));
+}
+
+const role leaves_one("leaves one", [] {
+    start_fork_server();
+    process::start(named("plain"), say_and_wait).detach();
+    say_fork_server();
+    return 0;
+});
+
+TEST_CASE("family: a detached process outlives the first, whose end does not wait for it") {
+    program it("leaves one");
+    const auto pids = numbers(it, 2);
+    CHECK(it.wait() == 0);
+    CHECK(is_there(pids.at("plain")));
+    CHECK(is_there(pids.at("server")));
+    it.let_go();
+    CHECK(goes(pids.at("plain")));
+    CHECK(goes(pids.at("server")));
+}
+
+const role is_killed("is killed", [] {
+    start_fork_server();
+    process daemon = process::start(daemon_named("daemon"), say_and_stay);
+    process plain = process::start(named("plain"), say_and_wait);
+    say_fork_server();
+    for (;;) ::pause();
+    return 0;
+});
+
+TEST_CASE("family: the first process killed, its daemons go and the others stay") {
+    program it("is killed");
+    const auto pids = numbers(it, 3);
+    it.kill(SIGKILL);
+    CHECK(it.wait() == -SIGKILL);
+    CHECK(goes(pids.at("daemon")));
+    CHECK(is_there(pids.at("plain")));
+    CHECK(is_there(pids.at("server")));
+    it.let_go();
+    CHECK(goes(pids.at("plain")));
+    CHECK(goes(pids.at("server")));
+}
+
+void ignore_and_stay() {
+    std::signal(SIGTERM, SIG_IGN);
+    say_and_stay();
+}
+void start_one_and_stay() {
+    process daemon = process::start(daemon_named("daemon"), ignore_and_stay);
+    say_and_stay();
+}
+
+const role loses_child("loses child", [] {
+    start_fork_server();
+    process child = process::start(named("child"), start_one_and_stay);
+    wait_for_tester();
+    child.kill();
+    say(std::to_string(child.join_blocking().signal()));
+    wait_for_tester();
+    return 0;
+});
+
+TEST_CASE("family: a process killed, its daemon goes, and be it by force") {
+    program it("loses child");
+    const auto pids = numbers(it, 2);
+    it.let_go();
+    CHECK(it.line() == "9");
+    CHECK(goes(pids.at("daemon")));
+    CHECK(it.wait() == 0);
+}
+
+task<> join_and_say(process& child) {
+    const auto ended = co_await nothrow(child.join());
+    say(ended ? "joined" : "not joined: " + ended.error().message());
+}
+
+const role loses_server("loses server", [] {
+    start_fork_server();
+    process daemon = process::start(daemon_named("daemon"), say_and_stay);
+    process plain = process::start(named("plain"), say_and_wait);
+    say("server " + std::to_string(parent_of(plain.pid())));
+    run(join_and_say(plain));
+    say(text_of<std::system_error>([&plain] { (void)plain.join_blocking(); }));
+    say(text_of<std::system_error>([] { (void)process::start(nothing); }));
+    say(plain.send_signal(0) ? "it lives" : "it does not");
+    plain.detach();
+    return 0;
+});
+
+TEST_CASE("family: the fork server killed, joins and starts fail, daemons go, others stay") {
+    program it("loses server");
+    const auto pids = numbers(it, 3);
+    ::kill(pids.at("server"), SIGKILL);
+    CHECK(it.line() == "not joined: No child processes");
+    CHECK(has(it.line(), "the fork server was killed"));
+    CHECK(has(it.line(), "the fork server is gone"));
+    CHECK(it.line() == "it lives");
+    CHECK(goes(pids.at("daemon")));
+    CHECK(it.wait() == 0);
+    CHECK(!is_there(pids.at("server")));
+    CHECK(is_there(pids.at("plain")));
+    it.let_go();
+    CHECK(goes(pids.at("plain")));
+}
+
+const role fails_unheard("fails unheard", [] {
+    start_fork_server();
+    process::start(named("painter"), fail).detach();
+    return 0;
+});
+
+TEST_CASE("family: what ended a process that nobody can join is said on standard error") {
+    program it("fails unheard");
+    const std::string said = it.rest();
+    CHECK_MESSAGE(has(said, "failed and nobody joined it: std::runtime_error: out of paint"), said);
+    CHECK(said.starts_with("lariat: painter (pid "));
+    CHECK(it.wait() == 0);
+}
+
+const role may_not_fork("may not fork", [] {
+    constexpr uid_t somebody = 54321;
+    if (::getuid() == 0 && ::setuid(somebody) != 0) return 1;
+    start_fork_server();
+    const int server = fork_server();
+    const rlimit none{0, 0};
+    if (::prlimit(server, RLIMIT_NPROC, &none, nullptr) != 0) return 2;
+    say(text_of<std::system_error>([] { (void)process::start(nothing); }));
+    rlimit limit{};
+    if (::prlimit(server, RLIMIT_NOFILE, nullptr, &limit) != 0) return 3;
+    for (const rlim_t few : {rlim_t{5}, rlim_t{7}, rlim_t{8}}) {
+        limit.rlim_cur = few;
+        if (::prlimit(server, RLIMIT_NOFILE, &limit, nullptr) != 0) return 4;
+        say(text_of<std::system_error>([] { (void)process::start(nothing); }));
+    }
+    return 0;
+});
+
+TEST_CASE("family: a refused fork is an error that says so, as are descriptors used up") {
+    program it("may not fork");
+    CHECK(has(it.line(), "starting process-2: the system refuses another process: Resource"));
+    for (int i = 0; i < 3; ++i) {
+        const std::string line = it.line();
+        CHECK_MESSAGE(has(line, ": Too many open files"), line);
+    }
+    CHECK(it.wait() == 0);
+}
+
+const role has_no_descriptors("has no descriptors", [] {
+    start_fork_server();
+    const int next = ::dup(0);
+    ::close(next);
+    for (rlim_t room = 0; room < 4; ++room) {
+        const rlimit few{static_cast<rlim_t>(next) + room, 1000};
+        ::setrlimit(RLIMIT_NOFILE, &few);
+        say(text_of<std::system_error>([] { (void)process::start(named("poor"), nothing); }));
+    }
+    const rlimit enough{1000, 1000};
+    ::setrlimit(RLIMIT_NOFILE, &enough);
+    say(std::to_string(process::start(nothing).join_blocking().exit_code()));
+    return 0;
+});
+
+TEST_CASE("family: no descriptors left for a handle, nothing stays behind") {
+    program it("has no descriptors");
+    const std::string said = it.rest();
+    CHECK_MESSAGE(has(said, "starting poor: its status socket: Too many open files"), said);
+    CHECK_MESSAGE(has(said, "starting poor: no descriptor is left for its pidfd"), said);
+    CHECK(said.ends_with("\n0\n"));
+    CHECK(it.wait() == 0);
+}
+
+TEST_CASE("family: a function of a library loaded later is refused") {
+    void* const library = ::dlopen("libthread_db.so.1", RTLD_LAZY);
+    REQUIRE(library != nullptr);
+    void* const symbol = ::dlsym(library, "td_init");
+    REQUIRE(symbol != nullptr);
+    auto* const function = reinterpret_cast<void (*)()>(symbol);
+    const std::string said =
+        text_of<std::invalid_argument>([function] { (void)process::start(function); });
+    CHECK_MESSAGE(has(said, "loaded after the fork server started"), said);
+    CHECK(has(said, "libthread_db"));
+    ::dlclose(library);
+}
+
+const role fills_the_family("fills the family", [] {
+    start_fork_server();
+    std::vector<process> all;
+    const rlimit enough{5000, 5000};
+    ::setrlimit(RLIMIT_NOFILE, &enough);
+    say(text_of<std::system_error>([&all] {
+        for (;;) all.push_back(process::start(wait_for_tester));
+    }));
+    say(std::to_string(all.size()));
+    wait_for_tester();
+    for (process& each : all) (void)each.join_blocking();
+    say(std::to_string(process::start(nothing).join_blocking().exit_code()));
+    return 0;
+});
+
+TEST_CASE("family: it has 1,024 processes at most" * doctest::skip(!lariat::test::long_tests())) {
+    program it("fills the family");
+    const std::string said = it.line();
+    CHECK_MESSAGE(has(said, "processes at most at a time"), said);
+    CHECK(number(it.line()) >= 1000);
+    it.let_go();
+    CHECK(it.line() == "0");
+    CHECK(it.wait() == 0);
+}
+
+}  // namespace
