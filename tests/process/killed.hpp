@@ -1,14 +1,19 @@
 #pragma once
 
+#include <lariat/base/clock.hpp>
 #include <lariat/process/arena.hpp>
 #include <lariat/process/process.hpp>
 #include <lariat/process/transaction.hpp>
 
 #include "leak_check.hpp"
 
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/task.hpp>
+
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 
@@ -31,6 +36,18 @@ class family_check : public leak_check {
  private:
     arena_stats before_;
 };
+
+/// Lets others run until holds(), for ten seconds at most.
+template <class Predicate>
+task<> until(Predicate holds) {
+    const time_point end = clock::now() + std::chrono::seconds(10);
+    bool done = holds();
+    while (!done && clock::now() < end) {
+        co_await yield_now();
+        done = holds();
+    }
+    CHECK(done);
+}
 
 inline constinit std::atomic<int> steps_to_live{0};
 

@@ -26,6 +26,10 @@ namespace lariat {
 
 namespace detail {
 
+/// As elements lie in an array, aligned as their type: numbers, and what is aligned like one.
+template <class T>
+concept atomic_element = lock_free<T> && alignof(T) == sizeof(T);
+
 [[noreturn]] LARIAT_EXPORT void throw_out_of_range(std::size_t index, std::size_t size);
 
 /// What a shared array is in the arena: this, one more element where a write is prepared (not for
@@ -42,7 +46,7 @@ struct array_body : mutex_body {
         return (bytes + line - 1) / line * line;
     }
     [[nodiscard]] static constexpr std::size_t first() noexcept {
-        const std::size_t extra = lock_free<T> ? 0 : up_to_line(sizeof(T));
+        const std::size_t extra = atomic_element<T> ? 0 : up_to_line(sizeof(T));
         return up_to_line(sizeof(array_body)) + extra;
     }
     /// Held at what no arena has, instead of overflowing.
@@ -55,7 +59,7 @@ struct array_body : mutex_body {
     [[nodiscard]] T* prepared() noexcept { return at_offset(up_to_line(sizeof(array_body))); }
 
     [[nodiscard]] T get(std::size_t index) noexcept {
-        if constexpr (lock_free<T>) {
+        if constexpr (atomic_element<T>) {
             return std::atomic_ref(elements()[index]).load(std::memory_order_acquire);
         } else {
             const std::lock_guard held(lock);
@@ -64,7 +68,7 @@ struct array_body : mutex_body {
         }
     }
     void set(std::size_t index, const T& next) noexcept {
-        if constexpr (lock_free<T>) {
+        if constexpr (atomic_element<T>) {
             std::atomic_ref(elements()[index]).store(next, std::memory_order_release);
         } else {
             const std::lock_guard held(lock);
@@ -135,8 +139,7 @@ namespace shm {
 ///              process
 /// Allocation   a new one: its size in shared memory, and up to 256 bytes; none by its verbs but
 ///              to_vector()
-/// Cost         of an element of up to 8 bytes, as std::atomic; others take a short lock of the whole
-///              array for the copy
+/// Cost         of a number, as std::atomic; others take a short lock of the whole array for the copy
 /// Limits       trivially copyable types that are no pointers; the family's memory
 template <shareable T>
 class array : public detail::lock_verbs<detail::mutex_body> {
@@ -168,7 +171,7 @@ class array : public detail::lock_verbs<detail::mutex_body> {
     [[nodiscard]] element at(std::size_t index) const { return (*this)[index]; }
     /// Adds to a number. Returns what it was before.
     T fetch_add(std::size_t index, T change) const
-        requires(detail::addable<T> && detail::lock_free<T>)
+        requires(detail::addable<T> && detail::atomic_element<T>)
     {
         return all().add(checked(index), change);
     }
