@@ -1,10 +1,10 @@
-// A family's beginning and end: who may begin one, what its processes inherit, and what is left
-// when any of them is killed. Each role is a program of its own.
+// A family's beginning: who may begin one, what its processes inherit, and what they do not; and
+// what is said when the system refuses one. Each role is a program of its own.
 #include <lariat/process/family.hpp>
 
 #include "death.hpp"
+#include "family_support.hpp"
 #include "leak_check.hpp"
-#include "program.hpp"
 
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/loop/loop.hpp>
@@ -20,10 +20,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <future>
 #include <iostream>
-#include <map>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -39,60 +37,7 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
-using lariat::test::goes;
-using lariat::test::is_there;
-using lariat::test::parent_of;
-using lariat::test::program;
-using lariat::test::role;
-using lariat::test::say;
-using lariat::test::wait_for_tester;
-
-void nothing() {}
-task<> for_ever() { co_await sleep(1h); }
-
-/// Says "name pid", and stays until the tester lets it go, or for ever.
-void say_and_wait() {
-    say(this_process::name() + ' ' + std::to_string(::getpid()));
-    wait_for_tester();
-}
-void say_and_stay() {
-    say(this_process::name() + ' ' + std::to_string(::getpid()));
-    for (;;) ::pause();
-}
-process_options named(const char* name) { return process_options(name); }
-process_options daemon_named(const char* name) {
-    process_options options(name);
-    options.daemon = true;
-    return options;
-}
-void fail() { throw std::runtime_error("out of paint"); }
-
-int number(const std::string& line) { return std::atoi(line.c_str()); }
-
-/// So many lines of the form "name number".
-std::map<std::string, int> numbers(program& from, int lines) {
-    std::map<std::string, int> found;
-    for (int i = 0; i < lines; ++i) {
-        const std::string line = from.line();
-        const std::size_t space = line.find(' ');
-        REQUIRE_MESSAGE(space != std::string::npos, line);
-        found[line.substr(0, space)] = number(line.substr(space + 1));
-    }
-    return found;
-}
-
-template <class Error>
-std::string text_of(const std::function<void()>& body) {
-    try {
-        body();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "nothing was thrown";
-}
-bool has(const std::string& text, const char* words) {
-    return text.find(words) != std::string::npos;
-}
+using namespace lariat::test;
 
 const role by_loop("by loop", [] {
     run([]() -> task<> {
@@ -160,12 +105,6 @@ TEST_CASE("family: a process forked by hand does not belong to it") {
     CHECK_MESSAGE(times == 5, how.text);
     CHECK(child.is_alive());
 }
-
-int fork_server() {
-    process child = process::start(for_ever);
-    return parent_of(child.pid());
-}
-void say_fork_server() { say("server " + std::to_string(fork_server())); }
 
 TEST_CASE("family: the fork server minds no signal that can be minded, and no wait finds it") {
     const int server = fork_server();
@@ -284,140 +223,6 @@ TEST_CASE("family: the end of a process runs what it registered, not what it inh
     CHECK(it.line() == "0");
     CHECK(it.line() == "inherited");
     CHECK(it.rest().empty());
-    CHECK(it.wait() == 0);
-}
-
-const role leaves("leaves", [] {
-    start_fork_server();
-    process::start(daemon_named("daemon"), say_and_stay).detach();
-    say_fork_server();
-    wait_for_tester();
-    return 5;
-});
-
-TEST_CASE("family: at its orderly end daemons and the fork server are gone, and no zombie stays") {
-    program it("leaves");
-    const auto pids = numbers(it, 2);
-    CHECK(is_there(pids.at("daemon")));
-    CHECK(is_there(pids.at("server")));
-    CHECK(it.end() == 5);
-    CHECK(!is_there(pids.at("daemon")));
-    CHECK(!is_there(pids.at("server")));
-}
-
-const role leaves_one("leaves one", [] {
-    start_fork_server();
-    process::start(named("plain"), say_and_wait).detach();
-    say_fork_server();
-    return 0;
-});
-
-TEST_CASE("family: a detached process outlives the first, whose end does not wait for it") {
-    program it("leaves one");
-    const auto pids = numbers(it, 2);
-    CHECK(it.wait() == 0);
-    CHECK(is_there(pids.at("plain")));
-    CHECK(is_there(pids.at("server")));
-    it.let_go();
-    CHECK(goes(pids.at("plain")));
-    CHECK(goes(pids.at("server")));
-}
-
-const role is_killed("is killed", [] {
-    start_fork_server();
-    process daemon = process::start(daemon_named("daemon"), say_and_stay);
-    process plain = process::start(named("plain"), say_and_wait);
-    say_fork_server();
-    for (;;) ::pause();
-    return 0;
-});
-
-TEST_CASE("family: the first process killed, its daemons go and the others stay") {
-    program it("is killed");
-    const auto pids = numbers(it, 3);
-    it.kill(SIGKILL);
-    CHECK(it.wait() == -SIGKILL);
-    CHECK(goes(pids.at("daemon")));
-    CHECK(is_there(pids.at("plain")));
-    CHECK(is_there(pids.at("server")));
-    it.let_go();
-    CHECK(goes(pids.at("plain")));
-    CHECK(goes(pids.at("server")));
-}
-
-void ignore_and_stay() {
-    std::signal(SIGTERM, SIG_IGN);
-    say_and_stay();
-}
-void start_one_and_stay() {
-    process daemon = process::start(daemon_named("daemon"), ignore_and_stay);
-    say_and_stay();
-}
-
-const role loses_child("loses child", [] {
-    start_fork_server();
-    process child = process::start(named("child"), start_one_and_stay);
-    wait_for_tester();
-    child.kill();
-    say(std::to_string(child.join_blocking().signal()));
-    wait_for_tester();
-    return 0;
-});
-
-TEST_CASE("family: a process killed, its daemon goes, and be it by force") {
-    program it("loses child");
-    const auto pids = numbers(it, 2);
-    it.let_go();
-    CHECK(it.line() == "9");
-    CHECK(goes(pids.at("daemon")));
-    CHECK(it.wait() == 0);
-}
-
-task<> join_and_say(process& child) {
-    const auto ended = co_await nothrow(child.join());
-    say(ended ? "joined" : "not joined: " + ended.error().message());
-}
-
-const role loses_server("loses server", [] {
-    start_fork_server();
-    process daemon = process::start(daemon_named("daemon"), say_and_stay);
-    process plain = process::start(named("plain"), say_and_wait);
-    say("server " + std::to_string(parent_of(plain.pid())));
-    run(join_and_say(plain));
-    say(text_of<std::system_error>([&plain] { (void)plain.join_blocking(); }));
-    say(text_of<std::system_error>([] { (void)process::start(nothing); }));
-    say(plain.send_signal(0) ? "it lives" : "it does not");
-    plain.detach();
-    return 0;
-});
-
-TEST_CASE("family: the fork server killed, joins and starts fail, daemons go, others stay") {
-    program it("loses server");
-    const auto pids = numbers(it, 3);
-    ::kill(pids.at("server"), SIGKILL);
-    CHECK(it.line() == "not joined: No child processes");
-    CHECK(has(it.line(), "the fork server was killed"));
-    CHECK(has(it.line(), "the fork server is gone"));
-    CHECK(it.line() == "it lives");
-    CHECK(goes(pids.at("daemon")));
-    CHECK(it.wait() == 0);
-    CHECK(!is_there(pids.at("server")));
-    CHECK(is_there(pids.at("plain")));
-    it.let_go();
-    CHECK(goes(pids.at("plain")));
-}
-
-const role fails_unheard("fails unheard", [] {
-    start_fork_server();
-    process::start(named("painter"), fail).detach();
-    return 0;
-});
-
-TEST_CASE("family: what ended a process that nobody can join is said on standard error") {
-    program it("fails unheard");
-    const std::string said = it.rest();
-    CHECK_MESSAGE(has(said, "failed and nobody joined it: std::runtime_error: out of paint"), said);
-    CHECK(said.starts_with("lariat: painter (pid "));
     CHECK(it.wait() == 0);
 }
 
