@@ -105,6 +105,8 @@ void* take_block(transaction& change, std::uint32_t size_class) noexcept {
     if (free_block* block = arena.free[size_class].load(std::memory_order_relaxed)) {
         if (bytes >= trimmed_from && !commit(offset_of(block), bytes)) return nullptr;
         change.set(arena.free[size_class], block->next.load(std::memory_order_relaxed));
+        // Its new use overwrites this: if that is undone, it leads on again.
+        change.set(block->next, nullptr);
         return block;
     }
     const std::uint64_t start =
