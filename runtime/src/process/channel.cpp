@@ -15,10 +15,8 @@ namespace lariat::detail {
 
 namespace {
 
-constexpr std::size_t most_sent = most_descriptors + 3;
-
 struct control_room {
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_sent * sizeof(int))> bytes;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_received * sizeof(int))> bytes;
 };
 
 /// The kernel has opened them: they are taken whatever becomes of the message.
@@ -58,7 +56,7 @@ int send_message(int channel, std::initializer_list<bytes_view> pieces,
     message.msg_iovlen = count;
     control_room control;
     if (!descriptors.empty()) {
-        if (descriptors.size() > most_sent) return E2BIG;
+        if (descriptors.size() > most_received) return E2BIG;
         control = control_room();
         message.msg_control = control.bytes.data();
         message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
@@ -75,7 +73,7 @@ int send_message(int channel, std::initializer_list<bytes_view> pieces,
 
 received receive_message(int channel, std::span<std::byte> room,
                          std::vector<unique_fd>& descriptors, bool wait) {
-    descriptors.reserve(most_sent);  // an exception later would lose some
+    descriptors.reserve(most_received);  // an exception later would lose some
     iovec part{room.data(), room.size()};
     control_room control;
     msghdr message{};

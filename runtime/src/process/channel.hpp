@@ -24,12 +24,16 @@ template <class T>
 [[nodiscard]] int send_message(int channel, std::initializer_list<bytes_view> pieces,
                                std::span<const int> descriptors, bool wait) noexcept;
 
+/// The most descriptors that a message can bring.
+inline constexpr std::size_t most_received = 253;  // SCM_MAX_FD, unix(7)
+
 struct received {
     std::ptrdiff_t bytes = 0;       ///< 0: the other end has gone; negative: an errno, negated
     bool descriptors_lost = false;  ///< this process had no room for all of them
 };
 
-/// Takes one message. EAGAIN if there is none, unless it is to `wait`. Errors: std::bad_alloc.
+/// Takes one message. EAGAIN if there is none, unless it is to `wait`. Errors: std::bad_alloc, and
+/// nothing was taken; not if `descriptors` has room for most_received.
 [[nodiscard]] received receive_message(int channel, std::span<std::byte> room,
                                        std::vector<unique_fd>& descriptors, bool wait);
 

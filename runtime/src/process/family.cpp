@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,10 +44,29 @@ std::string why_refused(start_step step) {
             return "a family has " + std::to_string(max_processes) + " processes at most at a time";
         case start_step::channel: return "its channel to the fork server";
         case start_step::fork: return "the system refuses another process";
-        case start_step::watch: return "its pidfd";
+        case start_step::watch: return "no descriptor is left for its pidfd";
+        case start_step::send: return "sending its arguments";
+        case start_step::server:
+            return "the fork server is gone (it was killed); no process can be started any more";
         case start_step::done: break;
     }
     return {};
+}
+
+/// The references by name, and the bytes.
+std::vector<std::byte> body_of(const parcel& given) {
+    std::vector<std::byte> body(given.references.size() * sizeof(std::uint64_t));
+    for (std::size_t i = 0; i < given.references.size(); ++i) {
+        const std::uint64_t id = given.references[i].id();
+        std::memcpy(body.data() + i * sizeof id, &id, sizeof id);
+    }
+    body.insert(body.end(), given.bytes.begin(), given.bytes.end());
+    return body;
+}
+
+void give_away(start_request& request) noexcept {
+    for (transit_ref& each : request.call.arguments.references) (void)each.release();
+    request.call = packed_call();
 }
 
 /// What is too long for a message.
@@ -125,19 +145,12 @@ started_process family::start(start_request& request) {
     const std::string who = "starting " + made.name;
 
     const parcel& given = request.call.arguments;
-    std::vector<std::byte> body(given.references.size() * sizeof(std::uint64_t));
-    for (std::size_t i = 0; i < given.references.size(); ++i) {
-        const std::uint64_t id = given.references[i].id();
-        std::memcpy(body.data() + i * sizeof id, &id, sizeof id);
-    }
-    body.insert(body.end(), given.bytes.begin(), given.bytes.end());
-
+    const std::vector<std::byte> body = body_of(given);
     unique_fd told;
     if (const int error = make_channel(made.status, told)) fail(error, who + ": its status socket");
     std::vector<int> descriptors{told.get()};
     unique_fd file;
-    const bool large = body.size() > most_inline_bytes;
-    if (large) {
+    if (body.size() > most_inline_bytes) {
         file = in_memory_file(body);
         descriptors.push_back(file.get());
     }
@@ -151,44 +164,50 @@ started_process family::start(start_request& request) {
     head.descriptors = static_cast<std::uint32_t>(given.descriptors.size());
     head.core = request.options.core ? static_cast<std::int32_t>(*request.options.core) : -1;
     head.daemon = request.options.daemon;
-    head.body_in_memory_file = large;
+    head.body_in_memory_file = static_cast<bool>(file);
+    const bytes_view name = std::as_bytes(std::span(made.name).first(head.name_bytes));
     const start_reply reply =
-        exchange(head, made.name, large ? bytes_view() : bytes_view(body), descriptors, made.pidfd);
+        exchange({bytes_of(head), name, file ? bytes_view() : body}, descriptors, made.pidfd);
+    if (reply.pid != 0) give_away(request);
     if (reply.error != 0) fail(reply.error, who + ": " + why_refused(reply.step));
     made.pid = reply.pid;
-    for (transit_ref& each : request.call.arguments.references) (void)each.release();
-    request.call = packed_call();
     return made;
 }
 
-start_reply family::exchange(const start_message& head, const std::string& name, bytes_view body,
+start_reply family::exchange(std::initializer_list<bytes_view> message,
                              std::span<const int> descriptors, unique_fd& pidfd) {
-    const auto gone = [this, &name](int error) {
-        forget_server();
-        fail(error, "starting " + name +
-                        ": the fork server is gone (it was killed); no process can be started any "
-                        "more");
-    };
     start_reply reply;
     std::vector<unique_fd> arrived;
+    arrived.reserve(most_received);  // once the request is sent, the answer must be taken
     const std::lock_guard held(channel_mutex_);
-    if (!channel_) gone(EPIPE);
-    const bytes_view text = std::as_bytes(std::span(name).first(head.name_bytes));
-    const int error = send_message(channel_.get(), {bytes_of(head), text, body}, descriptors, true);
-    if (error == EPIPE || error == ECONNRESET) gone(EPIPE);
-    if (error != 0) fail(error, "starting " + name + ": sending its arguments");
+    reply.error = channel_ ? send_message(channel_.get(), message, descriptors, true) : EPIPE;
+    if (reply.error != 0) {
+        reply.step = start_step::send;
+        if (reply.error == EPIPE || reply.error == ECONNRESET) server_has_gone(reply);
+        return reply;
+    }
     const received got = receive_message(
         channel_.get(), std::as_writable_bytes(std::span<start_reply, 1>(&reply, 1)), arrived,
         true);
-    if (got.bytes != sizeof reply) gone(EPIPE);
-    if (reply.error == 0 && arrived.empty()) {
+    if (got.bytes != sizeof reply) {
+        reply.pid = -1;  // nobody knows whether there is a process, which has what was given then
+        server_has_gone(reply);
+    } else if (reply.error == 0 && arrived.empty()) {
         kill_message unwanted;
         unwanted.pid = reply.pid;
         (void)send_message(channel_.get(), {bytes_of(unwanted)}, {}, true);
-        fail(EMFILE, "starting " + name + ": no descriptor is left for its pidfd");
+        reply.error = EMFILE;
+        reply.step = start_step::watch;
+    } else if (!arrived.empty()) {
+        pidfd = std::move(arrived.front());
     }
-    if (!arrived.empty()) pidfd = std::move(arrived.front());
     return reply;
+}
+
+void family::server_has_gone(start_reply& reply) noexcept {
+    forget_server();
+    reply.error = EPIPE;
+    reply.step = start_step::server;
 }
 
 // It is our child, which only we reap. Its end of the channel closes a moment before it is one to
@@ -216,20 +235,12 @@ void family::leave() noexcept {
     const std::lock_guard held(channel_mutex_);
     if (!channel_) return;
     leave_reply reply;
-    std::vector<unique_fd> none;
-    bool last = true;  // also if it is gone already
-    if (send_message(channel_.get(), {bytes_of(leave_message())}, {}, true) == 0) {
-        const received got = receive_message(
-            channel_.get(), std::as_writable_bytes(std::span<leave_reply, 1>(&reply, 1)), none,
-            true);
-        last = got.bytes != sizeof reply || reply.last != 0;
-    }
-    if (last) {
-        forget_server();
-    } else {
-        channel_.reset();
-        server_ = -1;
-    }
+    reply.last = 1;  // also if it is gone already
+    if (send_message(channel_.get(), {bytes_of(leave_message())}, {}, true) == 0)
+        (void)uninterrupted([&] { return ::recv(channel_.get(), &reply, sizeof reply, 0); });
+    if (reply.last != 0) return forget_server();
+    channel_.reset();
+    server_ = -1;
 }
 
 void family::add_child(process_state& child) {

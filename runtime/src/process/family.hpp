@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <initializer_list>
 #include <mutex>
 #include <span>
 #include <string>
@@ -80,9 +81,9 @@ class family {
     static std::exception_ptr& why_there_is_none() noexcept;  // set before anything can ask
 
     void check(const start_request& request, const std::string& name) const;
-    [[nodiscard]] start_reply exchange(const start_message& head, const std::string& name,
-                                       bytes_view body, std::span<const int> descriptors,
-                                       unique_fd& pidfd);
+    [[nodiscard]] start_reply exchange(std::initializer_list<bytes_view> message,
+                                       std::span<const int> descriptors, unique_fd& pidfd);
+    void server_has_gone(start_reply& reply) noexcept;
     [[nodiscard]] std::string next_name();
     void forget_server() noexcept;
 

@@ -9,8 +9,10 @@
 #include "process/arena_memory.hpp"
 #include "process/family.hpp"
 #include "process/fork_server.hpp"
+#include "process/open_descriptors.hpp"
 #include "process/slots.hpp"
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -77,25 +79,11 @@ void reset_signals() noexcept {
     for (int number = 1; number <= highest; ++number) (void)::sigaction(number, &plain, nullptr);
 }
 
-/// Nothing stays open but the standard streams and these.
-void close_all_but(int one, int other) noexcept {
-    const int first = one < other ? one : other;
-    const int second = one < other ? other : one;
-    int from = STDERR_FILENO + 1;
-    for (const int kept : {first, second}) {
-        if (kept < from) continue;
-        if (kept > from)
-            (void)::syscall(SYS_close_range, static_cast<unsigned>(from),
-                            static_cast<unsigned>(kept - 1), 0);
-        from = kept + 1;
-    }
-    (void)::syscall(SYS_close_range, static_cast<unsigned>(from), ~0U, 0);
-}
-
 [[noreturn]] void be_fork_server(server_orders& orders) noexcept {
     (void)::prctl(PR_SET_NAME, "lariat-forks");
     reset_signals();
-    close_all_but(orders.channel.get(), arena_descriptor());
+    std::array<int, 2> kept{orders.channel.get(), arena_descriptor()};
+    close_all_but(kept);
     rlimit more = orders.descriptors;
     more.rlim_cur = more.rlim_max;
     (void)::setrlimit(RLIMIT_NOFILE, &more);

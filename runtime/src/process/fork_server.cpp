@@ -263,14 +263,13 @@ start_reply fork_server::make(member& asker, const start_message& asked, std::si
     members_.added();
     room_for_pidfd.reset();
     pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!pidfd) {
-        const int error = errno;
-        (void)::kill(pid, SIGKILL);
-        return refused(start_step::watch, error);
-    }
     start_reply reply;
     reply.pid = pid;
-    reply.owner = as.owner;
+    if (!pidfd) {
+        reply.error = errno;
+        reply.step = start_step::watch;
+        (void)::kill(pid, SIGKILL);
+    }
     return reply;
 }
 

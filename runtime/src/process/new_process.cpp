@@ -7,6 +7,7 @@
 
 #include "offload/uninterrupted.hpp"
 #include "process/arena_memory.hpp"
+#include "process/open_descriptors.hpp"
 #include "process/slots.hpp"
 
 #include <algorithm>
@@ -16,7 +17,6 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -24,7 +24,6 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace lariat::detail {
@@ -45,16 +44,7 @@ void flush_streams() noexcept {
 void close_the_rest(const birth& as) {
     std::vector<int> kept{as.channel.get(), as.body.get(), arena_descriptor()};
     for (const unique_fd& each : as.given.descriptors) kept.push_back(each.get());
-    std::sort(kept.begin(), kept.end());
-    int from = STDERR_FILENO + 1;
-    for (const int fd : kept) {
-        if (fd < from) continue;
-        if (fd > from)
-            (void)::syscall(SYS_close_range, static_cast<unsigned>(from),
-                            static_cast<unsigned>(fd - 1), 0);
-        from = fd + 1;
-    }
-    (void)::syscall(SYS_close_range, static_cast<unsigned>(from), ~0U, 0);
+    close_all_but(kept);
 }
 
 void read_body(birth& as) {
@@ -98,9 +88,6 @@ void begin(birth& as) {
     (void)::setrlimit(RLIMIT_NOFILE, as.limit);
     constexpr std::size_t shown = 15;  // prctl(2)
     (void)::prctl(PR_SET_NAME, as.who.name.substr(0, shown).c_str());
-    // What std::exit runs first. What this process registers itself runs before it, and what it
-    // inherited, which is the first process's, never.
-    if (::on_exit([](int code, void*) { end_child(code); }, nullptr) != 0) throw std::bad_alloc();
     family::enter(std::move(as.channel), as.who);
     (void)::sigprocmask(SIG_SETMASK, as.mask, nullptr);
 }
@@ -136,6 +123,9 @@ void end_child(int code) noexcept {
 }
 
 void live(birth& as) noexcept {
+    // What std::exit runs first of all that is there now. What this process registers itself runs
+    // before it, and what it inherited, which is the first process's, never.
+    if (::on_exit([](int code, void*) { end_child(code); }, nullptr) != 0) end_child(EXIT_FAILURE);
     int code = EXIT_SUCCESS;
     try {
         begin(as);

@@ -14,7 +14,7 @@ inline constexpr std::size_t most_inline_bytes = 32 * 1024;
 inline constexpr std::size_t most_name_bytes = 255;
 inline constexpr std::size_t most_failure_bytes = 16 * 1024;  // a longer text is cut
 inline constexpr std::size_t message_bytes = most_inline_bytes + 4096;
-inline constexpr std::size_t most_descriptors = 250;  // SCM_MAX_FD is 253 (unix(7))
+inline constexpr std::size_t most_descriptors = 250;  // three less than a message takes
 
 enum class message : std::uint32_t { start, failure, leave, kill };
 
@@ -35,14 +35,14 @@ struct start_message {
 };
 
 /// Where a start ended.
-enum class start_step : std::uint32_t { done, request, slot, channel, fork, watch };
+enum class start_step : std::uint32_t { done, request, slot, channel, fork, watch, send, server };
 
-/// The answer to it; with a pidfd if it was done.
+/// The answer to it; with a pidfd if it was done. With a pid, the references under way are that
+/// process's, and else again whose they were.
 struct start_reply {
     std::int32_t error = 0;
     start_step step = start_step::done;
     std::int32_t pid = 0;
-    std::uint32_t owner = 0;
 };
 
 /// message::failure, from a process that an exception ends; a packed exception_record follows.
