@@ -132,7 +132,7 @@ TEST_CASE_FIXTURE(leak_check, "parcel: cut short anywhere, it is refused") {
 }
 
 TEST_CASE_FIXTURE(leak_check, "parcel: bits that fell over make other values, or are refused") {
-    std::mt19937 random(20);  // NOLINT(cert-msc51-cpp): the same every time
+    std::mt19937 random(20);
     int refused = 0;
     const int rounds = long_tests() ? 200'000 : 3000;
     for (int round = 0; round < rounds; ++round) {

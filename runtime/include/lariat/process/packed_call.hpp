@@ -191,9 +191,12 @@ consteval bool can_be_sent() {
                       "the function takes a reference to something it may change; no other "
                       "process sees that: take a value or a const reference, and return the rest");
         if constexpr (!plain_function<Fn>) (void)explain<Fn>::transferable();
+        if constexpr (sign::takes_values) (void)explain<typename sign::arguments>::transferable();
+        bool returns = true;
         if constexpr (Keep == call_result::kept && !std::is_void_v<typename sign::result>)
-            (void)explain<typename sign::result>::transferable();
-        return sign::takes_values && (plain_function<Fn> || transferable<Fn>);
+            returns = explain<typename sign::result>::transferable();
+        return sign::takes_values && returns && transferable<typename sign::arguments> &&
+               (plain_function<Fn> || transferable<Fn>);
     } else {
         return false;
     }
