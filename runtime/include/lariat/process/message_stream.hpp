@@ -180,11 +180,11 @@ class LARIAT_EXPORT message_room : public wait_point, public single_step {
 ///
 /// Order        messages go and come in order; one task receives at a time (asserted), several may
 ///              send
-/// Threads      one at a time. Tasks that wait belong to one loop; while none does, another loop or a
-///              thread without one may go on
+/// Threads      one at a time. Tasks that wait belong to one loop; while none does, another loop or
+///              a thread without one may go on
 /// Lifetime     free of its verbs': when the handle goes they fail with closed_error, and what has
-///              begun, or was pushed, goes out as long as its loop lives. The other end sees the end
-///              when this one goes, however it goes
+///              begun, or was pushed, goes out as long as its loop lives. The other end sees the
+///              end when this one goes, however it goes
 /// Allocation   one record an end, one a message sent, a message's own, 64 KiB for what is received
 /// Limits       253 descriptors a message (limit_error); its bytes by memory
 ///

@@ -128,8 +128,8 @@ class LARIAT_EXPORT any_pipe_end {
 ///
 /// Order        messages come in the order in which they were sent; one task receives at a time
 ///              (asserted), several may send
-/// Threads      one at a time. Tasks that wait belong to one loop; while none does, another loop or a
-///              thread without one may go on
+/// Threads      one at a time. Tasks that wait belong to one loop; while none does, another loop or
+///              a thread without one may go on
 /// Lifetime     an end closes with its last handle, or with its process, however that ends: nobody
 ///              else has it. Messages sent before can still be received
 /// Allocation   64 KiB an end that receives; a record a message that is sent, and what it holds
