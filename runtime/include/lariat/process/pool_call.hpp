@@ -1,0 +1,252 @@
+#pragma once
+
+#include <lariat/base/assert.hpp>
+#include <lariat/base/clock.hpp>
+#include <lariat/base/frame_allocator.hpp>
+#include <lariat/process/arena.hpp>
+#include <lariat/process/packed_call.hpp>
+#include <lariat/task/promise.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/task.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace lariat {
+
+namespace detail {
+
+class process_pool_core;
+struct pool_worker;
+struct worker_call;
+
+/// Who hears of the end of a call, once. It may cancel others and submit more.
+struct call_listener {
+    using action = void (*)(call_listener&, worker_call&) noexcept;
+    explicit call_listener(action how) noexcept : tell(how) {}
+    action tell;
+};
+
+struct pool_link : list_link {};
+struct group_link : list_link {};
+
+/// A call that was given to a pool of processes. Counted: the asker, and the pool until the call
+/// has left its worker.
+///
+/// States       fresh -> queued (submit) -> sent (to a worker) -> over (its result came)
+///              sent -> queued, if its worker is lost or another is idle, and it had not begun;
+///              queued, or sent and not begun -> over (cancel, terminate)
+/// Invariant 1  `how` leaves `none` once, and the listener is told then: with `over`, or before it
+///              if the asker cancelled what had begun: the result is then thrown away
+/// Invariant 2  the arguments are here until it is over: its worker may be lost before it has begun
+struct LARIAT_EXPORT worker_call : pool_link, group_link {
+    enum class phase : std::uint8_t { fresh, queued, sent, over };
+    enum class ending : std::uint8_t { none, value, thrown, failed, cancelled, closed };
+
+    explicit worker_call(packed_call&& call) noexcept;
+    static void* operator new(std::size_t bytes) { return allocate_frame(bytes); }
+    static void operator delete(void* memory, std::size_t bytes) noexcept {
+        deallocate_frame(memory, bytes);
+    }
+
+    [[nodiscard]] bool is_task() const noexcept { return what.entry->is_task; }
+    [[nodiscard]] bool ended() const noexcept { return how != ending::none; }
+    /// Pre: ended otherwise than with a value.
+    [[nodiscard]] std::exception_ptr take_failure();
+    /// Pre: ended. Errors: take_failure().
+    [[nodiscard]] parcel take_answer();
+    void add_ref() noexcept { ++refs; }
+    /// The last one to go reports a failure that nobody has heard of, if that was asked for.
+    void drop_ref() noexcept;
+
+    packed_call what;
+    std::vector<cell_ref> held;  ///< what its arguments refer to: every sending needs its own
+    process_pool_core* pool = nullptr;
+    pool_worker* on = nullptr;
+    std::uint64_t id = 0;  ///< of this sending
+    std::uint32_t slot = 0;
+    std::uint32_t refs = 1;
+    phase now = phase::fresh;
+    ending how = ending::none;
+    bool reports = false;
+    call_listener* listener = nullptr;
+    std::size_t position = 0;      ///< the listener's
+    time_point kill_at = forever;  ///< its worker, if it was cancelled and has not ended
+    parcel answer;                 ///< a packed exception_record, if it ended by `thrown`
+    std::exception_ptr failure;
+};
+
+/// The asker's counted pointer.
+class call_ref {
+ public:
+    call_ref() noexcept = default;
+    /// Takes over a reference.
+    explicit call_ref(worker_call* call) noexcept : call_(call) {}
+    call_ref(call_ref&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+    call_ref& operator=(call_ref&& other) noexcept {
+        std::swap(call_, other.call_);
+        return *this;
+    }
+    ~call_ref() {
+        if (call_ != nullptr) call_->drop_ref();
+    }
+    [[nodiscard]] explicit operator bool() const noexcept { return call_ != nullptr; }
+    [[nodiscard]] worker_call& operator*() const noexcept { return *call_; }
+    [[nodiscard]] worker_call* operator->() const noexcept { return call_; }
+    [[nodiscard]] worker_call* release() noexcept { return std::exchange(call_, nullptr); }
+
+ private:
+    worker_call* call_ = nullptr;
+};
+
+/// Pre: fresh, on the pool's own loop. Errors: closed_error; limit_error for too many descriptors;
+/// pool_start_error. It may have ended when this returns.
+LARIAT_EXPORT void submit_call(process_pool_core& pool, worker_call& call);
+/// False if it had ended. What has begun goes on; see process_pool_options::kill_on_cancel.
+LARIAT_EXPORT bool cancel_call(worker_call& call) noexcept;
+
+/// Submits a call and waits for its end; one that is cut short takes the call back.
+class LARIAT_EXPORT run_wait : public wait_point, public single_step, private call_listener {
+ public:
+    run_wait(std::shared_ptr<process_pool_core> pool, packed_call&& what) noexcept;
+    run_wait(run_wait&& other) noexcept;
+    ~run_wait();
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) {
+        party& p = *frame.promise().who;
+        if (!begin()) return pass(p, frame);
+        park(p, frame);
+        return true;
+    }
+
+ protected:
+    /// Errors: `cancelled`, and the call's own.
+    [[nodiscard]] parcel finish();
+
+ private:
+    /// True if it waits.
+    [[nodiscard]] bool begin();
+    static void told(call_listener& self, worker_call& call) noexcept;
+    static void leave(waiter& w) noexcept;
+    static const wait_kind kind_of_wait;
+
+    std::shared_ptr<process_pool_core> pool_;
+    packed_call what_;
+    call_ref call_;
+};
+
+template <class T>
+class [[nodiscard("a call does nothing until it is awaited: co_await it")]] pool_run_awaiter
+    : public run_wait {
+ public:
+    using run_wait::run_wait;
+    T await_resume() { return unpack_result<T>(finish()); }
+};
+
+/// Waits for the end of a call that goes on if the wait does not.
+class LARIAT_EXPORT call_wait : public wait_point, public single_step, private call_listener {
+ public:
+    explicit call_wait(worker_call& call) noexcept;
+    call_wait(call_wait&& other) noexcept;
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        party& p = *frame.promise().who;
+        if (!must_wait()) return pass(p, frame);
+        park(p, frame);
+        return true;
+    }
+    void await_resume() const { throw_if_cut(); }
+
+ private:
+    [[nodiscard]] bool must_wait() noexcept;
+    static void told(call_listener& self, worker_call& call) noexcept;
+    static void leave(waiter& w) noexcept;
+    static const wait_kind kind_of_wait;
+
+    worker_call* call_;
+};
+
+}  // namespace detail
+
+/// Names a call that was submitted to a process_pool: await it for its result, or cancel it.
+///
+///     lariat::pool_call<int> sum = pool.submit(add_up, std::move(numbers));
+///     int total = co_await sum;        // or co_await lariat::timeout(1s, sum), and again
+///
+/// Threads      the pool's loop
+/// Lifetime     may outlive the pool, and be dropped before the call ends: that goes on, and its
+///              failure goes to the loop's report hook. Outlives its await
+/// Allocation   none; the record was made by submit
+template <class T = void>
+class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
+ public:
+    pool_call() noexcept = default;
+    /// Library use.
+    explicit pool_call(detail::call_ref call) noexcept : call_(std::move(call)) {}
+
+    /// Suspends until the call has ended, not at all if it has · Returns its result, once: the
+    /// handle is then empty · Errors: those of process_pool::run; task_cancelled after cancel() ·
+    /// Cancel: stops waiting, the call goes on · Overlap: one waits at a time.
+    auto operator co_await() & noexcept { return awaiter(*this); }
+    auto operator co_await() && noexcept { return awaiter(*this); }
+
+    /// Ends the call, with task_cancelled for whoever waits. One that has not begun never will; a
+    /// task that runs is cancelled in its worker, a function that runs is left to end, and what
+    /// comes of either is thrown away (see process_pool_options::kill_on_cancel) · Returns false
+    /// if it had ended.
+    bool cancel() noexcept { return detail::cancel_call(checked()); }
+    /// Whether asking for the result would not wait.
+    [[nodiscard]] bool done() const noexcept { return checked().ended(); }
+    /// False for an empty handle, or when the result was taken.
+    [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(call_); }
+
+    /// Calls fn(handle) when the call has ended, with this handle, done: in this process, as a task
+    /// of its own. A run that ends first does not call it. Errors: what fn throws goes to the
+    /// report hook and ends the run · Cost: a task.
+    template <class Fn>
+    void add_done_callback(Fn fn) && {
+        spawn(call_when_done(std::move(*this), std::move(fn)));
+    }
+
+ private:
+    class awaiter : public detail::call_wait {
+     public:
+        explicit awaiter(pool_call& from) noexcept : call_wait(from.checked()), from_(&from) {}
+        T await_resume() {
+            throw_if_cut();
+            return from_->take();
+        }
+
+     private:
+        pool_call* from_;
+    };
+
+    template <class Fn>
+    static task<> call_when_done(pool_call call, Fn fn) {
+        [[maybe_unused]] const int has_a_local = 0;  // GCC 12 miscompiles bodies without one
+        co_await detail::call_wait(call.checked());
+        fn(std::move(call));
+    }
+
+    T take() {
+        const detail::call_ref ended(std::move(call_));
+        detail::require(static_cast<bool>(ended), "the result of this call was already taken");
+        return detail::unpack_result<T>(ended->take_answer());
+    }
+    [[nodiscard]] detail::worker_call& checked() const noexcept {
+        detail::require(static_cast<bool>(call_),
+                        "this pool_call is empty or its result was already taken");
+        return *call_;
+    }
+
+    detail::call_ref call_;
+};
+
+}  // namespace lariat

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <lariat/process/pool_map.hpp>
+#include <lariat/task/async_generator.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <ranges>
+#include <utility>
+
+namespace lariat::detail {
+
+enum class line_order : bool { as_submitted, as_ended };
+
+/// Calls whose results are taken one after the other.
+class LARIAT_EXPORT call_line : private call_listener {
+ public:
+    call_line(std::shared_ptr<process_pool_core> pool, line_order order,
+              const map_options& options) noexcept;
+    call_line(const call_line&) = delete;
+    call_line& operator=(const call_line&) = delete;
+    /// Takes back what is under way.
+    ~call_line();
+
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] bool has_room() const noexcept { return size_ < most_; }
+    /// Errors: submit_call's.
+    void submit(packed_call&& what);
+
+    /// Suspends until the next result is there · Returns it · Errors: the call's · Cancel: nothing
+    /// was taken. Pre: not empty.
+    class LARIAT_EXPORT next_wait : public wait_point, public single_step {
+     public:
+        explicit next_wait(call_line& line) noexcept : wait_point(kind_of_wait), line_(&line) {}
+
+        template <class Promise>
+        bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+            party& p = *frame.promise().who;
+            if (line_->ready()) return pass(p, frame);
+            line_->consumer_ = this;
+            park(p, frame);
+            return true;
+        }
+        parcel await_resume() {
+            throw_if_cut();
+            return line_->take();
+        }
+
+     private:
+        static void leave(waiter& w) noexcept;
+        static const wait_kind kind_of_wait;
+        call_line* line_;
+    };
+    [[nodiscard]] next_wait next() noexcept { return next_wait(*this); }
+
+ private:
+    [[nodiscard]] bool ready() noexcept;
+    [[nodiscard]] parcel take();
+    static void told(call_listener& self, worker_call& call) noexcept;
+
+    std::shared_ptr<process_pool_core> pool_;
+    line_order order_;
+    std::size_t most_;
+    std::size_t size_ = 0;
+    list<group_link> calls_;  // in the order of submission
+    list<group_link> ended_;  // as_ended: those, in that order
+    waiter* consumer_ = nullptr;
+};
+
+template <class Fn, bool Moves, class View>
+async_generator<typename call_signature<Fn>::result> generate_results(
+    std::shared_ptr<process_pool_core> pool, Fn fn, View items, line_order order,
+    map_options options) {
+    using result = typename call_signature<Fn>::result;
+    call_line line(std::move(pool), order, options);
+    auto at = std::ranges::begin(items);
+    const auto end = std::ranges::end(items);
+    const std::size_t chunk = std::max<std::size_t>(options.chunk, 1);
+    for (;;) {
+        while (line.has_room() && at != end)
+            line.submit(pack_chunk<Fn, item_kind::argument, Moves>(fn, at, end, chunk));
+        if (line.empty()) break;
+        call_line::next_wait wait = line.next();
+        parcel answer = co_await std::move(wait);
+        parcel_reader reader(answer);
+        for (auto left = read_value<std::uint64_t>(reader); left != 0; --left) {
+            result each = read_value<result>(reader);
+            if (options.progress != nullptr) options.progress->add(1);
+            co_yield std::move(each);
+        }
+    }
+}
+
+}  // namespace lariat::detail

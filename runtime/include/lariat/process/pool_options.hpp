@@ -1,0 +1,102 @@
+#pragma once
+
+#include <lariat/process/packed_call.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace lariat {
+
+/// How many processes a pool has, and what they are like.
+struct process_pool_options {
+    std::size_t count = 0;  ///< 0: as many as there are cores that this process may use
+    /// A worker that has taken so many calls finishes them, and another takes its place; 0: never.
+    /// A chunk of a map is one call.
+    std::size_t max_tasks_per_child = 0;
+    /// Whether worker i stays on the core i modulo those that this process may use. Not said: if
+    /// there are as many workers as cores; fewer would crowd on the first ones, together with the
+    /// next program's that does the same, while others are idle.
+    std::optional<bool> pin;
+    /// Workers are called "<name>-1", "<name>-2", ...
+    std::string name = "pool";
+    /// A worker that is terminated gets SIGTERM, and SIGKILL after so long; and kill_on_cancel
+    /// waits so long.
+    std::chrono::milliseconds grace{2000};
+    /// A call that was cancelled while it ran and has not ended after the grace period has its
+    /// worker killed. What else that had begun fails with worker_died.
+    bool kill_on_cancel = false;
+    /// So many workers in a row that end before their first call end the pool: pool_start_error.
+    std::size_t most_start_failures = 5;
+
+    process_pool_options() {
+    }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+    explicit process_pool_options(std::size_t how_many) : count(how_many) {}
+
+    /// What every worker calls before anything else, and again in those that replace it: a function
+    /// or task with arguments that can be copied.
+    template <class Fn, class... Args>
+    void set_initializer(Fn fn, Args... args) {
+        initializer = [fn = std::move(fn), kept = std::tuple<Args...>(std::move(args)...)] {
+            return std::apply(
+                [&fn](const Args&... each) {
+                    return detail::pack_call<detail::call_result::dropped>(fn, each...);
+                },
+                kept);
+        };
+    }
+    /// Library use.
+    std::function<detail::packed_call()> initializer;
+};
+
+/// Counters of one pool, of one moment. At every moment submitted == done + queued + running.
+struct process_pool_stats {
+    std::size_t workers = 0;      ///< now: processes
+    std::uint64_t submitted = 0;  ///< calls, in all; a chunk of a map is one
+    std::uint64_t done = 0;       ///< in all, however they ended
+    std::size_t queued = 0;       ///< now: with no worker
+    std::size_t running = 0;      ///< now: with a worker, though it may not have begun them
+    std::uint64_t started = 0;    ///< processes, in all
+    std::uint64_t died = 0;       ///< processes, in all: not because they were told to end
+};
+
+/// How far a map has come; given to it by its options, and read at any time, by the pool's loop.
+class map_progress {
+ public:
+    /// Items.
+    [[nodiscard]] std::size_t done() const noexcept { return done_; }
+    [[nodiscard]] std::size_t total() const noexcept { return total_; }
+
+    /// Library use.
+    void begin(std::size_t total) noexcept {
+        total_ = total;
+        done_ = 0;
+    }
+    void add(std::size_t items) noexcept { done_ += items; }
+
+ private:
+    std::size_t done_ = 0;
+    std::size_t total_ = 0;
+};
+
+/// How a map is cut into calls. A number alone is the size of a chunk.
+struct map_options {
+    map_options() {
+    }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
+    map_options(std::size_t items) : chunk(items) {}  // NOLINT(google-explicit-constructor)
+
+    /// Items a call. 0: map makes about four chunks a worker, imap takes single items.
+    std::size_t chunk = 0;
+    /// Of imap: calls that are submitted beyond those whose results were taken. 0: 32 a worker
+    std::size_t ahead = 0;
+    /// Outlives the map.
+    map_progress* progress = nullptr;
+};
+
+}  // namespace lariat

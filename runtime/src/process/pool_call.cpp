@@ -1,0 +1,144 @@
+#include <lariat/process/pool_call.hpp>
+
+#include <lariat/base/error.hpp>
+#include <lariat/process/remote_error.hpp>
+#include <lariat/process/worker_died.hpp>
+
+#include "process/pool_core.hpp"
+
+#include <string>
+#include <utility>
+
+namespace lariat {
+
+namespace {
+
+std::string describe_end(const std::string& worker, int pid, int exit_code) {
+    return worker + " (pid " + std::to_string(pid) + ") " +
+           (exit_code < 0 ? "was ended by signal " + std::to_string(-exit_code)
+                          : "ended with exit code " + std::to_string(exit_code)) +
+           " while it ran this call";
+}
+
+}  // namespace
+
+worker_died::worker_died(const std::string& worker, int pid, int exit_code)
+    : std::runtime_error(describe_end(worker, pid, exit_code)), pid_(pid), exit_code_(exit_code) {}
+worker_died::~worker_died() = default;
+
+pool_start_error::pool_start_error(const std::string& what) : std::runtime_error(what) {}
+pool_start_error::~pool_start_error() = default;
+
+namespace detail {
+
+worker_call::worker_call(packed_call&& call) noexcept : what(std::move(call)) {}
+
+std::exception_ptr worker_call::take_failure() {
+    reports = false;
+    switch (how) {
+        case ending::thrown: {
+            parcel_reader reader(answer);
+            return revive(exception_record::unpack_from(reader));
+        }
+        case ending::failed: return failure;
+        case ending::closed:
+            return std::make_exception_ptr(closed_error("a call in a process_pool"));
+        default: return std::make_exception_ptr(task_cancelled("a call in a process_pool"));
+    }
+}
+
+parcel worker_call::take_answer() {
+    reports = false;
+    if (how != ending::value) [[unlikely]]
+        std::rethrow_exception(take_failure());
+    return std::move(answer);
+}
+
+void worker_call::drop_ref() noexcept {
+    if (--refs != 0) return;
+    if (reports && (how == ending::thrown || how == ending::failed) && this_scheduler != nullptr) {
+        try {
+            this_scheduler->report(*this_scheduler, nullptr, take_failure(), false);
+        } catch (...) {  // no memory to say it
+        }
+    }
+    delete this;
+}
+
+void submit_call(process_pool_core& pool, worker_call& call) { pool.submit(call); }
+
+bool cancel_call(worker_call& call) noexcept {
+    if (call.ended() || call.now == worker_call::phase::fresh) return false;
+    return call.pool->cancel(call);
+}
+
+// Waiting
+
+const wait_kind run_wait::kind_of_wait{"a call in a process_pool", &run_wait::leave};
+
+run_wait::run_wait(std::shared_ptr<process_pool_core> pool, packed_call&& what) noexcept
+    : wait_point(kind_of_wait),
+      call_listener(&run_wait::told),
+      pool_(std::move(pool)),
+      what_(std::move(what)) {}
+
+run_wait::run_wait(run_wait&& other) noexcept
+    : wait_point(static_cast<wait_point&&>(other)),
+      call_listener(&run_wait::told),
+      pool_(std::move(other.pool_)),
+      what_(std::move(other.what_)) {}
+
+run_wait::~run_wait() = default;
+
+bool run_wait::begin() {
+    call_ = call_ref(new worker_call(std::move(what_)));
+    submit_call(*pool_, *call_);
+    call_->listener = this;
+    return !call_->ended();
+}
+
+void run_wait::told(call_listener& self, worker_call&) noexcept {
+    static_cast<run_wait&>(self).wake();
+}
+
+void run_wait::leave(waiter& w) noexcept {
+    auto& self = static_cast<run_wait&>(w);
+    self.call_->listener = nullptr;
+    (void)cancel_call(*self.call_);
+    self.wake(wake_reason::cut);
+}
+
+parcel run_wait::finish() {
+    throw_if_cut();
+    return call_->take_answer();
+}
+
+const wait_kind call_wait::kind_of_wait{"a call that was submitted", &call_wait::leave};
+
+call_wait::call_wait(worker_call& call) noexcept
+    : wait_point(kind_of_wait), call_listener(&call_wait::told), call_(&call) {}
+
+call_wait::call_wait(call_wait&& other) noexcept
+    : wait_point(static_cast<wait_point&&>(other)),
+      call_listener(&call_wait::told),
+      call_(other.call_) {}
+
+bool call_wait::must_wait() noexcept {
+    if (call_->ended()) return false;
+    require(call_->listener == nullptr, "one task at a time may await a pool_call");
+    call_->listener = this;
+    return true;
+}
+
+void call_wait::told(call_listener& self, worker_call&) noexcept {
+    static_cast<call_wait&>(self).wake();
+}
+
+void call_wait::leave(waiter& w) noexcept {
+    auto& self = static_cast<call_wait&>(w);
+    self.call_->listener = nullptr;
+    self.wake(wake_reason::cut);
+}
+
+}  // namespace detail
+}  // namespace lariat

@@ -1,0 +1,272 @@
+// The workers of a pool: how they come, how their ends are noticed, and what follows.
+
+#include <lariat/base/error.hpp>
+#include <lariat/loop/io.hpp>
+#include <lariat/process/worker_died.hpp>
+#include <lariat/task/nothrow.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/task_group.hpp>
+
+#include "offload/uninterrupted.hpp"
+#include "process/pool_core.hpp"
+#include "process/pool_wire.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include <unistd.h>
+
+namespace lariat::detail {
+
+namespace {
+
+class ended_wait : public wait_point, public single_step {
+ public:
+    ended_wait(wait_queue& line, bool over) noexcept
+        : wait_point(kind_of_wait), line_(&line), over_(over) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        party& p = *frame.promise().who;
+        if (over_) return pass(p, frame);
+        line_->add(*this);
+        park(p, frame);
+        return true;
+    }
+    void await_resume() const { throw_if_cut(); }
+
+ private:
+    static constexpr wait_kind kind_of_wait{"a process_pool's workers to end", &wait_queue::leave};
+
+    wait_queue* line_;
+    bool over_;
+};
+
+}  // namespace
+
+/// Lies in the frame of a place's task: however that ends, the place is over.
+class process_pool_core::place_guard {
+ public:
+    place_guard(process_pool_core& of, std::size_t at) noexcept : of_(of), at_(at) {}
+    place_guard(const place_guard&) = delete;
+    place_guard& operator=(const place_guard&) = delete;
+    ~place_guard() {
+        if (of_.places_[at_].worker) {  // the run ends
+            of_.terminate();
+            of_.give_up_calls(*of_.places_[at_].worker);
+            of_.places_[at_].worker.reset();  // its process goes to the loop, which ends it
+        }
+        of_.place_over();
+    }
+
+ private:
+    process_pool_core& of_;
+    std::size_t at_;
+};
+
+void process_pool_core::start() {
+    places_.resize(options_.count);
+    for (std::size_t at = 0; at < places_.size(); ++at) {
+        places_[at].worker = std::make_unique<pool_worker>(*this, at);
+        ++counts_.started;
+    }
+    listener_ = spawn(listen(shared_from_this()));
+    for (std::size_t at = 0; at < places_.size(); ++at) {
+        ++live_places_;
+        spawn(tend(shared_from_this(), at));
+    }
+}
+
+task<> process_pool_core::wait_ended() {
+    const auto self = shared_from_this();
+    ended_wait wait(enders_, live_places_ == 0);
+    co_await wait;
+}
+
+void process_pool_core::place_over() noexcept {
+    if (--live_places_ != 0) return;
+    fail_queued(broken_.empty() ? worker_call::ending::closed : worker_call::ending::failed);
+    if (listener_) listener_.cancel();
+    listener_ = join_handle<>();
+    enders_.wake_all();
+}
+
+task<> process_pool_core::listen(std::shared_ptr<process_pool_core> self) {
+    for (;;) {
+        readiness_awaiter rung = wait_readable(self->bell_.get());
+        co_await std::move(rung);
+        std::uint64_t count = 0;
+        (void)uninterrupted([&] { return ::read(self->bell_.get(), &count, sizeof count); });
+        for (const place& each : self->places_)
+            if (each.worker) self->look_at(*each.worker);
+    }
+}
+
+task<> process_pool_core::tend(std::shared_ptr<process_pool_core> self, std::size_t at) {
+    const place_guard guard(*self, at);
+    for (;;) {
+        if (pool_worker* const worker = self->places_[at].worker.get(); worker != nullptr) {
+            auto attending = attend(*self, *worker);
+            co_await std::move(attending);
+            self->worker_ended(at);
+        }
+        if (self->needs_nobody()) break;
+        const duration length = self->pause();
+        if (length > duration::zero()) {
+            cancel_scope scope;
+            self->places_[at].pause = &scope;
+            struct forget {
+                place& of;
+                ~forget() { of.pause = nullptr; }
+            } const at_end{self->places_[at]};
+            auto waiting = scope.run(sleep(length));
+            (void)co_await std::move(waiting);
+        }
+        if (self->needs_nobody()) break;
+        self->start_again(at);
+    }
+}
+
+task<> process_pool_core::attend(process_pool_core& self, pool_worker& worker) {
+    auto both = [&self, &worker](task_group& group) -> task<> {
+        group.spawn(read(self, worker));
+        auto watching = watch(worker);
+        co_await std::move(watching);
+        group.cancel();
+    };
+    co_await with_group(std::move(both));
+    // What it has said is there, whole, though a process that a call has left behind may keep the
+    // socket open.
+    for (;;) {
+        auto rest = worker.stream.receive();
+        if (!rest.ready_now()) break;
+        auto message = co_await nothrow(std::move(rest));
+        if (!message || !*message) break;
+        self.take_message(worker, std::move(**message));
+    }
+}
+
+task<> process_pool_core::watch(pool_worker& worker) {
+    try {
+        auto ending = worker.child.join();
+        const process_status status = co_await std::move(ending);
+        worker.exit_code = status.exit_code();
+        if (const auto failed = status.exception()) {
+            worker.last_words = failed->type;
+            if (!failed->text.empty()) worker.last_words.append(": ").append(failed->text);
+        }
+    } catch (const std::system_error& error) {  // the fork server has gone, and takes it along
+        worker.exit_code = -SIGKILL;
+        worker.last_words = error.what();
+    }
+    worker.gone = true;
+}
+
+task<> process_pool_core::read(process_pool_core& self, pool_worker& worker) {
+    for (;;) {
+        auto incoming = worker.stream.receive();
+        auto message = co_await nothrow(std::move(incoming));
+        if (!message || !*message) break;
+        self.take_message(worker, std::move(**message));
+    }
+    worker.gone = true;
+    // Its end of the stream went with it, or was closed by a call: it can never be reached again.
+    if (!worker.stopping) worker.child.kill();
+}
+
+void process_pool_core::take_message(pool_worker& worker, parcel&& message) noexcept {
+    answer_header head;
+    if (message.bytes.size() < sizeof head) return worker.terminate();
+    std::memcpy(&head, message.bytes.data(), sizeof head);
+    message.bytes.erase(message.bytes.begin(), message.bytes.begin() + sizeof head);
+    answered(worker, head, std::move(message));
+    pump_later();
+}
+
+bool process_pool_core::needs_nobody() const noexcept {
+    return terminated_ || !broken_.empty() || (closing_ && plain_.empty() && tasks_.empty());
+}
+
+/// Before a worker is started: none for the first that is to take another's place.
+duration process_pool_core::pause() const noexcept {
+    if (failures_ < 2) return duration::zero();
+    return std::chrono::milliseconds(10) * (1U << std::min<std::size_t>(failures_ - 2, 5));
+}
+
+void process_pool_core::start_again(std::size_t at) noexcept {
+    try {
+        places_[at].worker = std::make_unique<pool_worker>(*this, at);
+        ++counts_.started;
+        pump_later();
+    } catch (const std::exception& error) {
+        note_failure(error.what());
+    } catch (...) {
+        note_failure("it could not be started");
+    }
+}
+
+void process_pool_core::note_failure(const std::string& what) noexcept {
+    if (++failures_ < options_.most_start_failures || closing_) return;
+    broken_ = std::to_string(failures_) + " workers of process_pool \"" + options_.name +
+              "\" in a row ended before their first call; the last one: " + what;
+    closing_ = true;
+    fail_queued(worker_call::ending::failed);
+}
+
+void process_pool_core::worker_ended(std::size_t at) noexcept {
+    pool_worker& worker = *places_[at].worker;
+    look_at(worker);
+    if (!worker.stopping && !terminated_) {
+        ++counts_.died;
+        if (worker.has_begun()) {
+            failures_ = 0;
+        } else {
+            std::string end = worker.exit_code < 0
+                                  ? "signal " + std::to_string(-worker.exit_code)
+                                  : "exit code " + std::to_string(worker.exit_code);
+            if (!worker.last_words.empty()) end.append(", ").append(worker.last_words);
+            note_failure(end);
+        }
+    }
+    give_up_calls(worker);
+    places_[at].worker.reset();
+    pump_later();
+}
+
+/// What it had begun has failed, the rest goes elsewhere.
+void process_pool_core::give_up_calls(pool_worker& worker) noexcept {
+    std::exception_ptr died;
+    list<pool_link> functions;
+    list<pool_link> tasks;
+    while (!worker.calls.empty()) {
+        auto& call = static_cast<worker_call&>(worker.calls.front());
+        const bool begun = worker.board->has_begun(call.slot, call.id);
+        worker.release(call);
+        --counts_.running;
+        if (call.ended()) {
+            end(call, worker_call::ending::cancelled);
+        } else if (begun) {
+            if (!died)
+                died = std::make_exception_ptr(
+                    worker_died(worker.child.name(), worker.child.pid(), worker.exit_code));
+            call.failure = died;
+            end(call, worker_call::ending::failed);
+        } else {
+            call.now = worker_call::phase::queued;
+            ++counts_.queued;
+            (call.is_task() ? tasks : functions).push_back(call);
+        }
+    }
+    functions.splice_back(plain_);
+    plain_.splice_back(functions);
+    tasks.splice_back(tasks_);
+    tasks_.splice_back(tasks);
+    if (!broken_.empty()) fail_queued(worker_call::ending::failed);
+}
+
+}  // namespace lariat::detail

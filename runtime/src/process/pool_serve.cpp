@@ -1,0 +1,342 @@
+// What runs in a pool's worker.
+
+#include <lariat/base/error.hpp>
+#include <lariat/loop/loop.hpp>
+#include <lariat/process/remote_error.hpp>
+
+#include "offload/uninterrupted.hpp"
+#include "process/pool_wire.hpp"
+
+#include <csignal>
+#include <deque>
+#include <exception>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include <unistd.h>
+
+namespace lariat::detail {
+
+namespace {
+
+class pool_server;
+
+/// An answer that is owed. A task that is cancelled before its first step never runs, and its frame
+/// goes with this in it.
+class owed_answer {
+ public:
+    owed_answer(pool_server& by, std::uint32_t slot, std::uint64_t id) noexcept
+        : by_(&by), slot_(slot), id_(id) {}
+    owed_answer(owed_answer&& other) noexcept
+        : by_(std::exchange(other.by_, nullptr)), slot_(other.slot_), id_(other.id_) {}
+    owed_answer& operator=(owed_answer&&) = delete;
+    ~owed_answer();
+
+    void give(answer_kind kind, parcel&& answer) noexcept;
+
+ private:
+    pool_server* by_;
+    std::uint32_t slot_;
+    std::uint64_t id_;
+};
+
+/// The calls of one worker.
+///
+/// Invariant    when a function is called no answer waits unrung, unless the bell was rung less
+///              than bell_pause ago: then the pool looks by itself after look_after
+class pool_server : private timer_entry, private runnable {
+ public:
+    explicit pool_server(worker_seed&& seed);
+    pool_server(const pool_server&) = delete;
+    pool_server& operator=(const pool_server&) = delete;
+    ~pool_server() { require(!armed(), "a worker ends with its calls"); }
+
+    [[nodiscard]] task<> serve();
+    void answer(std::uint32_t slot, std::uint64_t id, answer_kind kind, parcel&& what) noexcept;
+
+ private:
+    struct plain_call {
+        std::uint32_t slot;
+        std::uint64_t id;
+        const call_entry* entry;
+        parcel arguments;
+    };
+
+    /// False when there is nothing more to do.
+    [[nodiscard]] bool obey(parcel&& orders);
+    void take_call(const pool_order& order, parcel&& arguments);
+    void begin_task(const pool_order& order, parcel&& arguments);
+    [[nodiscard]] static task<> run_task(pool_server& self, owed_answer owed, std::uint64_t id,
+                                         const call_entry* entry, parcel arguments);
+    void call_some() noexcept;
+    void perform(plain_call& call) noexcept;
+    void ring() noexcept;
+    void ring_later() noexcept;
+
+    struct ringer : runnable {
+        pool_server* of = nullptr;
+        bool scheduled = false;
+    };
+
+    message_stream stream_;
+    unique_fd bell_;
+    cell_ref board_ref_;
+    pool_board& board_;
+    packed_call initializer_;
+    std::deque<plain_call> plain_;
+    std::unordered_map<std::uint64_t, join_handle<>> tasks_;
+    ringer ringer_;
+    time_point rung_ = no_wait;
+    bool unrung_ = false;
+    bool by_message_ = false;  // an answer went into the stream, which sends it at the next turn
+    bool scheduled_ = false;
+};
+
+parcel pack_exception(const std::exception_ptr& thrown) {
+    parcel packed;
+    parcel_writer to(packed);
+    carry(thrown).pack_into(to);
+    return packed;
+}
+
+owed_answer::~owed_answer() {
+    if (by_ != nullptr)
+        give(answer_kind::thrown, pack_exception(std::make_exception_ptr(task_cancelled())));
+}
+
+void owed_answer::give(answer_kind kind, parcel&& answer) noexcept {
+    std::exchange(by_, nullptr)->answer(slot_, id_, kind, std::move(answer));
+}
+
+pool_server::pool_server(worker_seed&& seed)
+    : timer_entry([](timer_entry& self) noexcept { static_cast<pool_server&>(self).call_some(); }),
+      stream_(std::move(seed.stream)),
+      bell_(std::move(seed.bell)),
+      board_ref_(std::move(seed.board)),
+      board_(board_ref_.body<pool_board>()),
+      initializer_(std::move(seed.initializer)) {
+    runnable::run = [](runnable& self) noexcept { static_cast<pool_server&>(self).call_some(); };
+    ringer_.of = this;
+    ringer_.run = [](runnable& self) noexcept {
+        auto& bell = static_cast<ringer&>(self);
+        bell.scheduled = false;
+        if (bell.of->unrung_) bell.of->ring();
+    };
+}
+
+task<> pool_server::serve() {
+    if (initializer_.entry != nullptr) {
+        if (initializer_.entry->is_task) {
+            auto begun = initializer_.entry->begin(std::move(initializer_.arguments));
+            (void)co_await std::move(begun);
+        } else {
+            scheduler* const here = std::exchange(this_scheduler, nullptr);
+            struct back {
+                scheduler* to;
+                ~back() { this_scheduler = to; }
+            } const at_end{here};
+            (void)initializer_.entry->run(std::move(initializer_.arguments));
+        }
+    }
+    board_.set_ready();
+    ring();
+    for (;;) {
+        auto incoming = stream_.receive();
+        std::optional<parcel> orders = co_await std::move(incoming);
+        if (!orders) break;  // the pool has gone, and so do its daemons
+        const bool go_on = obey(std::move(*orders));
+        if (!go_on) break;
+    }
+    plain_.clear();
+    if (timer_entry::armed()) this_scheduler->timers.disarm(*this);
+}
+
+bool pool_server::obey(parcel&& orders) {
+    parcel_reader reader(orders);
+    while (reader.left() != 0) {
+        pool_order order;
+        reader.take(&order, sizeof order, typeid(pool_order));
+        switch (order.what) {
+            case pool_order::verb::call: {
+                parcel arguments;
+                arguments.bytes.resize(order.bytes);
+                reader.take(arguments.bytes.data(), order.bytes, typeid(pool_order));
+                for (std::uint32_t i = 0; i < order.descriptors; ++i)
+                    arguments.descriptors.push_back(reader.take_descriptor(typeid(pool_order)));
+                for (std::uint32_t i = 0; i < order.references; ++i)
+                    arguments.references.push_back(reader.take_reference(typeid(pool_order)));
+                take_call(order, std::move(arguments));
+                break;
+            }
+            case pool_order::verb::cancel:
+                if (const auto found = tasks_.find(order.id); found != tasks_.end())
+                    found->second.cancel();
+                break;
+            case pool_order::verb::stop: return false;
+        }
+    }
+    return true;
+}
+
+void pool_server::take_call(const pool_order& order, parcel&& arguments) {
+    if (order.entry->is_task) return begin_task(order, std::move(arguments));
+    plain_.push_back(plain_call{order.slot, order.id, order.entry, std::move(arguments)});
+    if (scheduled_) return;
+    scheduled_ = true;
+    this_scheduler->ready.push(*this);
+}
+
+void pool_server::begin_task(const pool_order& order, parcel&& arguments) {
+    if (!board_.begin(order.slot, order.id)) return;  // it was withdrawn
+    tasks_.emplace(order.id, spawn(run_task(*this, owed_answer(*this, order.slot, order.id),
+                                            order.id, order.entry, std::move(arguments))));
+}
+
+task<> pool_server::run_task(pool_server& self, owed_answer owed, std::uint64_t id,
+                             const call_entry* entry, parcel arguments) {
+    parcel answer;
+    auto kind = answer_kind::value;
+    try {
+        auto begun = entry->begin(std::move(arguments));
+        answer = co_await std::move(begun);
+    } catch (...) {  // `cancelled` as well: it ends here, and the pool is told
+        kind = answer_kind::thrown;
+        answer = pack_exception(std::current_exception());
+    }
+    owed.give(kind, std::move(answer));
+    self.tasks_.erase(id);
+}
+
+/// Calls functions for a while; then the loop looks after its tasks and the orders.
+void pool_server::call_some() noexcept {
+    const time_point begun = clock::now();
+    time_point now = begun;
+    by_message_ = false;
+    while (!plain_.empty() && !by_message_ && now - begun < bell_pause) {
+        if (unrung_ && now - rung_ >= bell_pause) ring();
+        plain_call next = std::move(plain_.front());
+        plain_.pop_front();
+        if (!board_.begin(next.slot, next.id)) continue;  // it was withdrawn
+        perform(next);
+        now = clock::now();
+    }
+    if (plain_.empty()) {
+        scheduled_ = false;
+        if (unrung_) ring();
+    } else {
+        // By a timer, not by the ready queue: in between, the kernel is asked.
+        this_scheduler->timers.arm(*this, now);
+    }
+}
+
+// As on a thread of its own: it may block, and run a loop.
+void pool_server::perform(plain_call& call) noexcept {
+    parcel result;
+    auto kind = answer_kind::value;
+    scheduler* const here = std::exchange(this_scheduler, nullptr);
+    try {
+        result = call.entry->run(std::move(call.arguments));
+    } catch (...) {
+        kind = answer_kind::thrown;
+        result = pack_exception(std::current_exception());
+    }
+    this_scheduler = here;
+    call.arguments = parcel();
+    answer(call.slot, call.id, kind, std::move(result));
+}
+
+void pool_server::answer(std::uint32_t slot, std::uint64_t id, answer_kind kind,
+                         parcel&& what) noexcept {
+    answer_header head;
+    head.id = id;
+    head.slot = slot;
+    head.kind = kind;
+    head.bytes = what.bytes.size();
+    if (what.descriptors.empty() && what.references.empty() && board_.publish(head, what.bytes)) {
+        unrung_ = true;
+        ring_later();
+        return;
+    }
+    const auto* const first = reinterpret_cast<const std::byte*>(&head);
+    what.bytes.insert(what.bytes.begin(), first, first + sizeof head);
+    by_message_ = true;
+    if (!stream_.push(std::move(what)) && this_scheduler != nullptr) {
+        // Too many descriptors in the result, or the pool has gone.
+        parcel refused = pack_exception(std::make_exception_ptr(
+            limit_error("the result of a call cannot be sent: too many descriptors")));
+        head.kind = answer_kind::thrown;
+        head.bytes = refused.bytes.size();
+        if (board_.publish(head, refused.bytes)) {
+            unrung_ = true;
+            ring_later();
+        }
+    }
+}
+
+void pool_server::ring_later() noexcept {
+    if (std::exchange(ringer_.scheduled, true)) return;
+    this_scheduler->ready.push(ringer_);
+}
+
+void pool_server::ring() noexcept {
+    unrung_ = false;
+    rung_ = clock::now();
+    if (!board_.ring()) return;  // the pool was called and has not looked yet
+    const std::uint64_t one = 1;
+    (void)uninterrupted([&] { return ::write(bell_.get(), &one, sizeof one); });
+}
+
+/// Ctrl-C reaches the whole group of processes; here it interrupts a system call at most, and is
+/// not inherited by what a call executes.
+void leave_interrupts_to_the_pool() noexcept {
+    struct sigaction nothing{};
+    nothing.sa_handler = [](int) {};
+    nothing.sa_flags = SA_RESTART;
+    (void)::sigaction(SIGINT, &nothing, nullptr);
+}
+
+}  // namespace
+
+void serve_pool(worker_seed seed) {
+    leave_interrupts_to_the_pool();
+    pool_server server(std::move(seed));
+    run_options options;
+    options.handle_interrupt = false;
+    run(options, server.serve());
+}
+
+void worker_seed::pack_into(parcel_writer& to) && {
+    std::move(stream).pack_into(to);
+    to.attach(std::move(bell));
+    to.attach(board.share());
+    pool_order first;
+    first.entry = initializer.entry;
+    first.bytes = initializer.arguments.bytes.size();
+    first.descriptors = static_cast<std::uint32_t>(initializer.arguments.descriptors.size());
+    first.references = static_cast<std::uint32_t>(initializer.arguments.references.size());
+    to.append(&first, sizeof first);
+    to.append(initializer.arguments.bytes.data(), first.bytes);
+    for (unique_fd& each : initializer.arguments.descriptors) to.attach(std::move(each));
+    for (transit_ref& each : initializer.arguments.references) to.attach(std::move(each));
+}
+
+worker_seed worker_seed::unpack_from(parcel_reader& from) {
+    worker_seed seed;
+    seed.stream = message_stream::unpack_from(from);
+    seed.bell = from.take_descriptor(typeid(worker_seed));
+    seed.board = cell_ref::take(from.take_reference(typeid(worker_seed)), pool_board_kind);
+    pool_order first;
+    from.take(&first, sizeof first, typeid(worker_seed));
+    seed.initializer.entry = first.entry;
+    parcel& arguments = seed.initializer.arguments;
+    arguments.bytes.resize(first.bytes);
+    from.take(arguments.bytes.data(), first.bytes, typeid(worker_seed));
+    for (std::uint32_t i = 0; i < first.descriptors; ++i)
+        arguments.descriptors.push_back(from.take_descriptor(typeid(worker_seed)));
+    for (std::uint32_t i = 0; i < first.references; ++i)
+        arguments.references.push_back(from.take_reference(typeid(worker_seed)));
+    return seed;
+}
+
+}  // namespace lariat::detail
