@@ -18,5 +18,6 @@ void subprocess_benches(suite& all);
 void sync_benches(suite& all);
 void queue_benches(suite& all);
 void shared_benches(suite& all);
+void process_benches(suite& all);  // only where there are processes
 
 }  // namespace bench

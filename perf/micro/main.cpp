@@ -36,6 +36,9 @@ int main(int argc, char** argv) {
         bench::sync_benches(all);
         bench::queue_benches(all);
         bench::shared_benches(all);
+#ifdef BENCH_PROCESSES
+        bench::process_benches(all);
+#endif
         if (!chosen.json.empty()) save_json(all, chosen.json);
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "micro_bench: %s\n", failure.what());

@@ -342,12 +342,26 @@ TEST_CASE_FIXTURE(leak_check,
         CHECK(!cut.is_cancelled());
     }());
     run([&]() -> task<> {
-        auto sends = spawn([&]() -> task<> { co_await ends.left.send(text("next")); });
+        auto waits = spawn([&]() -> task<> { co_await ends.left.room(); });
         const std::string got = co_await next(ends.right);
         CHECK((got == std::string(500'000, 'm')));
-        const std::string after = co_await next(ends.right);
-        CHECK(after == "next");
-        co_await std::move(sends);
+        co_await std::move(waits);
+    }());
+    // One that only receives brings it on its way, too.
+    run([&]() -> task<> {
+        (void)co_await cut_after(
+            1ms, [&]() -> task<> { co_await ends.left.send(text(std::string(500'000, 'n'))); });
+    }());
+    run([&]() -> task<> {
+        auto waits = spawn([&]() -> task<std::string> {
+            std::string got = co_await next(ends.left);
+            co_return got;
+        });
+        const std::string got = co_await next(ends.right);
+        CHECK((got == std::string(500'000, 'n')));
+        co_await ends.right.send(text("answer"));
+        const std::string answer = co_await std::move(waits);
+        CHECK(answer == "answer");
     }());
     // And one whose handle goes with it is given up, which the other end is told.
     run([&]() -> task<> {

@@ -45,6 +45,11 @@ struct message_state final : io_object {
     void flush() noexcept;
     /// The same, when what is ready now has run: by then it may be more.
     void flush_later() noexcept;
+    /// A loop that ended in the middle of a message left the rest of it: it goes out from here.
+    void resume_output() noexcept {
+        if (!out.empty() && !armed && !scheduled) [[unlikely]]
+            flush();
+    }
     /// Takes back what has not begun. Pre: it is queued.
     void take_back(outgoing& item) noexcept;
     /// Why nothing can be sent: 0 if it can.
@@ -68,7 +73,7 @@ struct message_state final : io_object {
     op* reading = nullptr;           ///< in the frame of the task that receives
     list<waiter> rooms;              ///< message_room's
     std::int32_t sending_error = 0;  ///< a negated errno that ended sending
-    std::uint16_t refs = 1;
+    std::uint32_t refs = 1;
     bool armed = false;
     bool scheduled = false;
     bool closing = false;

@@ -104,6 +104,7 @@ bool message_wait::ready_now() noexcept {
 bool message_wait::begin() noexcept {
     if (!stream_ || stream_->closing) return false;
     require(stream_->reading == nullptr, "one task at a time receives from a pipe");
+    stream_->resume_output();
     // Asked in vain a moment ago, the socket is not asked again: the wait finds out as well.
     if (has_ended() || (!stream_->in.drained() && advance())) return false;
     while (!stream_->wait(*this)) {
@@ -284,7 +285,9 @@ message_room::message_room(message_state* stream, std::size_t most) noexcept
     : wait_point(kind_of_wait), stream_(stream), most_(most) {}
 
 bool message_room::must_wait() noexcept {
-    if (!stream_ || stream_->refusal() || stream_->out.queued_bytes() <= most_) return false;
+    if (!stream_ || stream_->refusal()) return false;
+    stream_->resume_output();
+    if (stream_->out.queued_bytes() <= most_) return false;
     stream_->rooms.push_back(*this);
     return true;
 }
