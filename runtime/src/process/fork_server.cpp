@@ -126,7 +126,6 @@ void fork_server::wait_for_news() {
 
 void fork_server::hear(member& from) {
     while (from.channel) {
-        arrived_.clear();
         received got;
         try {
             got = receive_message(from.channel.get(), room_, arrived_, false);
@@ -134,10 +133,9 @@ void fork_server::hear(member& from) {
             return;  // it is still there: the next poll finds it
         }
         if (got.bytes == -EAGAIN || got.bytes == -EINTR) return;
-        if (got.bytes <= 0 && got.bytes != -EMSGSIZE) {
-            return has_left(from);
-        }
+        if (got.bytes <= 0 && got.bytes != -EMSGSIZE) return has_left(from);
         if (got.bytes > 0) obey(from, static_cast<std::size_t>(got.bytes), got.descriptors_lost);
+        arrived_.clear();
     }
 }
 
@@ -237,9 +235,9 @@ start_reply fork_server::make(member& asker, const start_message& asked, std::si
     unique_fd room_for_pidfd(::fcntl(deaths_.get(), F_DUPFD_CLOEXEC, 0));
     if (!room_for_pidfd) return refused(start_step::watch, errno);
     member* const made = members_.free_place();
-    as.owner = made == nullptr ? nobody : open_slot();
+    if (made != nullptr) made->name = as.who.name;
+    as.owner = made == nullptr ? nobody : open_slot();  // nothing throws from here on
     if (as.owner == nobody) return refused(start_step::slot, EAGAIN);
-    made->name = as.who.name;
     as.who.parent = asker.pid;
     as.server = ::getpid();
     as.mask = &orders_.mask;
