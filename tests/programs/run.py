@@ -124,6 +124,7 @@ CHECKS = {
     "03_concurrent_fetch": concurrent_fetch,
     "04_producer_consumer": runs_to_its_end,
     "05_cancel_and_timeout": runs_to_its_end,
+    "06_process_pool": runs_to_its_end,
 }
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ task<> process_pool_core::read(process_pool_core& self, pool_worker& worker) {
         self.take_message(worker, std::move(**message));
     }
     worker.gone = true;
-    // Its end of the stream went with it, or was closed by a call: it can never be reached again.
+    // Its end of the stream goes with the process. If a call has closed it, it cannot be reached.
     if (!worker.stopping) worker.child.kill();
 }
 

@@ -20,27 +20,6 @@ namespace lariat::detail {
 
 namespace {
 
-class pool_server;
-
-/// An answer that is owed. A task that is cancelled before its first step never runs, and its frame
-/// goes with this in it.
-class owed_answer {
- public:
-    owed_answer(pool_server& by, std::uint32_t slot, std::uint64_t id) noexcept
-        : by_(&by), slot_(slot), id_(id) {}
-    owed_answer(owed_answer&& other) noexcept
-        : by_(std::exchange(other.by_, nullptr)), slot_(other.slot_), id_(other.id_) {}
-    owed_answer& operator=(owed_answer&&) = delete;
-    ~owed_answer();
-
-    void give(answer_kind kind, parcel&& answer) noexcept;
-
- private:
-    pool_server* by_;
-    std::uint32_t slot_;
-    std::uint64_t id_;
-};
-
 /// The calls of one worker.
 ///
 /// Invariant    when a function is called no answer waits unrung, unless the bell was rung less
@@ -50,7 +29,6 @@ class pool_server : private timer_entry, private runnable {
     explicit pool_server(worker_seed&& seed);
     pool_server(const pool_server&) = delete;
     pool_server& operator=(const pool_server&) = delete;
-    ~pool_server() { require(!armed(), "a worker ends with its calls"); }
 
     [[nodiscard]] task<> serve();
     void answer(std::uint32_t slot, std::uint64_t id, answer_kind kind, parcel&& what) noexcept;
@@ -67,8 +45,7 @@ class pool_server : private timer_entry, private runnable {
     [[nodiscard]] bool obey(parcel&& orders);
     void take_call(const pool_order& order, parcel&& arguments);
     void begin_task(const pool_order& order, parcel&& arguments);
-    [[nodiscard]] static task<> run_task(pool_server& self, owed_answer owed, std::uint64_t id,
-                                         const call_entry* entry, parcel arguments);
+    [[nodiscard]] static task<> run_task(pool_server& self, pool_order order, parcel arguments);
     void call_some() noexcept;
     void perform(plain_call& call) noexcept;
     void ring() noexcept;
@@ -98,15 +75,6 @@ parcel pack_exception(const std::exception_ptr& thrown) {
     parcel_writer to(packed);
     carry(thrown).pack_into(to);
     return packed;
-}
-
-owed_answer::~owed_answer() {
-    if (by_ != nullptr)
-        give(answer_kind::thrown, pack_exception(std::make_exception_ptr(task_cancelled())));
-}
-
-void owed_answer::give(answer_kind kind, parcel&& answer) noexcept {
-    std::exchange(by_, nullptr)->answer(slot_, id_, kind, std::move(answer));
 }
 
 pool_server::pool_server(worker_seed&& seed)
@@ -176,36 +144,38 @@ bool pool_server::obey(parcel&& orders) {
             case pool_order::verb::stop: return false;
         }
     }
+    if (!plain_.empty() && !scheduled_) {  // after the tasks that have come with them
+        scheduled_ = true;
+        this_scheduler->ready.push(*this);
+    }
     return true;
 }
 
 void pool_server::take_call(const pool_order& order, parcel&& arguments) {
     if (order.entry->is_task) return begin_task(order, std::move(arguments));
     plain_.push_back(plain_call{order.slot, order.id, order.entry, std::move(arguments)});
-    if (scheduled_) return;
-    scheduled_ = true;
-    this_scheduler->ready.push(*this);
 }
 
 void pool_server::begin_task(const pool_order& order, parcel&& arguments) {
-    if (!board_.begin(order.slot, order.id)) return;  // it was withdrawn
-    tasks_.emplace(order.id, spawn(run_task(*this, owed_answer(*this, order.slot, order.id),
-                                            order.id, order.entry, std::move(arguments))));
+    tasks_.emplace(order.id, spawn(run_task(*this, order, std::move(arguments))));
 }
 
-task<> pool_server::run_task(pool_server& self, owed_answer owed, std::uint64_t id,
-                             const call_entry* entry, parcel arguments) {
-    parcel answer;
-    auto kind = answer_kind::value;
-    try {
-        auto begun = entry->begin(std::move(arguments));
-        answer = co_await std::move(begun);
-    } catch (...) {  // `cancelled` as well: it ends here, and the pool is told
-        kind = answer_kind::thrown;
-        answer = pack_exception(std::current_exception());
+task<> pool_server::run_task(pool_server& self, pool_order order, parcel arguments) {
+    // Not before its first step: while a function is called here, others may take it.
+    const bool ours = self.board_.begin(order.slot, order.id);
+    if (ours) {
+        parcel answer;
+        auto kind = answer_kind::value;
+        try {
+            auto begun = order.entry->begin(std::move(arguments));
+            answer = co_await std::move(begun);
+        } catch (...) {  // `cancelled` as well: it ends here, and the pool is told
+            kind = answer_kind::thrown;
+            answer = pack_exception(std::current_exception());
+        }
+        self.answer(order.slot, order.id, kind, std::move(answer));
     }
-    owed.give(kind, std::move(answer));
-    self.tasks_.erase(id);
+    self.tasks_.erase(order.id);
 }
 
 /// Calls functions for a while; then the loop looks after its tasks and the orders.
@@ -300,7 +270,9 @@ void leave_interrupts_to_the_pool() noexcept {
 
 void serve_pool(worker_seed seed) {
     leave_interrupts_to_the_pool();
-    pool_server server(std::move(seed));
+    // Never destroyed: were the stream closed before this process has ended, the pool would take it
+    // for lost, and kill it.
+    pool_server& server = *new pool_server(std::move(seed));
     run_options options;
     options.handle_interrupt = false;
     run(options, server.serve());

@@ -1,0 +1,195 @@
+// Maps over a pool of processes.
+#include <lariat/process/pool_map.hpp>
+
+#include "pool_support.hpp"
+
+#include <lariat/process/pool.hpp>
+
+#include <list>
+#include <ranges>
+#include <set>
+#include <tuple>
+
+namespace {
+
+using namespace lariat;
+using namespace lariat::test;
+
+struct ticket {
+    explicit ticket(int its_number) : number(its_number) {}
+    int number;
+};
+
+bool is_even(int n) { return n % 2 == 0; }
+ticket make_ticket(int n) { return ticket(n); }
+std::string doubled(std::string text) { return text + text; }
+long add(long a, int b) { return a + b; }
+int close_it(unique_fd one) { return one ? 1 : 0; }
+long refuse_seven(long n) {
+    if (n == 7) throw std::invalid_argument("seven");
+    return n;
+}
+task<long> nap_then_square(long n) {
+    co_await sleep(20ms);
+    co_return n* n;
+}
+task<std::string> nap_then_double(const std::string& text) {
+    co_await sleep(1ms);
+    co_return text + text;
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: results come in the order of the items") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const std::vector<long> inputs = numbers_up_to(10'000);
+        const std::vector<long> expected = squares_of(inputs);
+        const auto automatic = co_await pool.map(square, inputs);
+        CHECK(automatic == expected);
+        const auto single = co_await pool.map(square, inputs, 1);
+        CHECK(single == expected);
+        const auto by_seven = co_await pool.map(square, inputs, 7);
+        CHECK(by_seven == expected);
+        const auto all_at_once = co_await pool.map(square, inputs, 1'000'000);
+        CHECK(all_at_once == expected);
+        const auto none = co_await pool.map(square, std::vector<long>());
+        CHECK(none.empty());
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: items and results of many kinds") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const std::vector<std::string> names{"a", "", "ccc"};
+        const auto twice = co_await pool.map(doubled, names);
+        CHECK(twice == std::vector<std::string>{"aa", "", "cccccc"});
+        const std::list<const char*> literals{"x", "y"};
+        const auto converted = co_await pool.map(doubled, literals);
+        CHECK(converted == std::vector<std::string>{"xx", "yy"});
+        const auto even = co_await pool.map(is_even, std::views::iota(0, 5));
+        CHECK(even == std::vector<bool>{true, false, true, false, true});
+        const std::vector<ticket> tickets = co_await pool.map(make_ticket, std::views::iota(0, 50));
+        CHECK(tickets.at(49).number == 49);
+        co_await pool.map([](int) {}, std::views::iota(0, 50));
+        const std::vector<std::tuple<long, int>> pairs{{1, 2}, {30, 4}};
+        const auto sums = co_await pool.starmap(add, pairs);
+        CHECK(sums == std::vector<long>{3, 34});
+        std::vector<unique_fd> descriptors;
+        for (int i = 0; i < 50; ++i) descriptors.emplace_back(::dup(STDIN_FILENO));
+        const auto closed = co_await pool.map(close_it, std::move(descriptors));
+        CHECK(closed == std::vector<int>(50, 1));
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: tasks run at once") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const std::vector<long> inputs = numbers_up_to(500);
+        const time_point begun = clock::now();
+        const auto chunked = co_await pool.map(nap_then_square, inputs);
+        CHECK(chunked == squares_of(inputs));
+        const auto single = co_await pool.map(nap_then_square, inputs, 1);
+        CHECK(single == squares_of(inputs));
+        CHECK(clock::now() - begun < 5s);  // one after the other: 10 s
+        const std::vector<std::string> names{"a", "b"};
+        const auto twice = co_await pool.map(nap_then_double, names);
+        CHECK(twice == std::vector<std::string>{"aa", "bb"});
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: the first failure ends it, and the pool lives on") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const std::vector<long> inputs = numbers_up_to(100'000);
+        CHECK_THROWS_WITH_AS(co_await pool.map(refuse_seven, inputs, 1), "seven",
+                             std::invalid_argument);
+        CHECK(pool.stats().submitted < 10'000);
+        CHECK_THROWS_AS(co_await pool.map(refuse_seven, inputs), std::invalid_argument);
+        const long after = co_await pool.run(square, 3);
+        CHECK(after == 9);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: a worker's death fails it") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const std::vector<int> signals(8, SIGKILL);
+        CHECK_THROWS_AS(co_await pool.map(kill_self, signals), worker_died);
+        const long after = co_await pool.run(square, 3);
+        CHECK(after == 9);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: progress can be watched") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        map_progress progress;
+        map_options options;
+        options.progress = &progress;
+        options.chunk = 10;
+        const std::vector<long> inputs = numbers_up_to(95);
+        const auto all = co_await pool.map(square, inputs, options);
+        CHECK(all.size() == 95);
+        CHECK(progress.done() == 95);
+        CHECK(progress.total() == 95);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: a time limit ends it, and takes back what had not begun") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const shm::event begun;
+        const shm::event go;
+        const std::vector<std::tuple<shm::event, shm::event>> many(
+            50, std::tuple<shm::event, shm::event>(begun, go));
+        CHECK_THROWS_AS(co_await timeout(50ms, pool.starmap(stay, many, 1)), timeout_error);
+        CHECK(pool.stats().running <= 1);
+        go.set();
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check,
+                  "pool imap: results come in order, as many calls ahead as asked for") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        map_options options;
+        options.ahead = 10;
+        auto squares = pool.imap(square, std::views::iota(0L), options);
+        for (long i = 0; i < 300; ++i) {
+            const std::optional<long> next = co_await squares.next();
+            CHECK(next == i * i);
+            CHECK(pool.stats().submitted <= static_cast<std::uint64_t>(i) + 11);
+        }
+        options.chunk = 16;
+        auto chunked = pool.imap(square, numbers_up_to(1000), options);
+        long count = 0;
+        std::optional<long> one = co_await chunked.next();
+        while (one) {
+            CHECK(one == count * count);
+            ++count;
+            one = co_await chunked.next();
+        }
+        CHECK(count == 1000);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool imap_unordered: what ends first comes first") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const std::vector<std::chrono::milliseconds> naps{10'000ms, 1ms, 2ms, 3ms};
+        const auto sleep_for = [](std::chrono::milliseconds length) -> task<long> {
+            co_await sleep(length);
+            co_return length.count();
+        };
+        auto ended = pool.imap_unordered(sleep_for, naps);
+        std::set<long> first;
+        for (int i = 0; i < 3; ++i) {
+            const std::optional<long> next = co_await ended.next();
+            first.insert(next.value());
+        }
+        CHECK(first == std::set<long>{1, 2, 3});
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool imap: a failure is thrown where its result would have come") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        auto items = pool.imap(refuse_seven, numbers_up_to(20));
+        for (long i = 0; i < 7; ++i) {
+            const std::optional<long> next = co_await items.next();
+            CHECK(next == i);
+        }
+        CHECK_THROWS_AS(co_await items.next(), std::invalid_argument);
+    });
+}
+
+}  // namespace
