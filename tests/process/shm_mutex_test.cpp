@@ -159,6 +159,25 @@ TEST_CASE_FIXTURE(family_check, "shm::mutex: a cancelled waiter does not get it,
     CHECK_FALSE(lock.locked());
 }
 
+TEST_CASE_FIXTURE(family_check, "shm::mutex: given back once, all who wait have it in turn") {
+    shm::mutex lock;
+    std::vector<int> order;
+    std::vector<process> others;
+    const shm::value<int> sum(0);
+    run([&]() -> task<> {
+        auto guard = co_await lock.lock();
+        std::vector<join_handle<>> waiting;
+        for (int i = 0; i < 5; ++i) waiting.push_back(spawn(pass_through(lock, i, order)));
+        for (int i = 0; i < 2; ++i) others.push_back(process::start(add_in_task, lock, sum, 1));
+        for (int i = 0; i < 5; ++i) co_await yield_now();
+        guard.unlock();
+        for (auto& each : waiting) co_await timeout(10s, std::move(each));
+        for (process& each : others) (void)co_await timeout(10s, each.join());
+    }());
+    CHECK(order.size() == 5);
+    CHECK(sum.get() == 2);
+}
+
 TEST_CASE_FIXTURE(family_check, "shm::mutex: one who is cancelled once woken passes the wake on") {
     shm::mutex lock;
     for (int round = 0; round < 200; ++round) {
