@@ -9,6 +9,8 @@
 #include <new>
 #include <utility>
 
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace lariat::detail {
@@ -49,10 +51,10 @@ bool is_lost_connection(std::int32_t failed) noexcept {
 
 }  // namespace
 
-listener_state::listener_state(int descriptor) noexcept
-    : io_object(&listener_state::loop_closes), timer_entry(&listener_state::rested) {
-    op::code = op_code::accept;
-    op::multishot = true;
+listener_state::listener_state(int descriptor, bool also_of_others) noexcept
+    : io_object(&listener_state::loop_closes),
+      timer_entry(&listener_state::rested),
+      shared(also_of_others) {
     op::fd = descriptor;
     op::complete = &listener_state::accepted;
 }
@@ -68,7 +70,41 @@ listener_state::~listener_state() {
 void listener_state::arm() noexcept {
     attach();
     while (!armed && !resting && failure == 0 && !closing && promised == taken_count) {
+        if (shared) accept_now();
+        if (promised != taken_count || resting || failure != 0) return;
         armed = true;
+        op::code = shared ? op_code::poll : op_code::accept;
+        op::multishot = !shared;
+        op::argument = shared ? POLLIN : 0;
+        if (!submit(*this)) return;
+        take_in(*this);
+    }
+}
+
+/// Takes what is there of a shared socket's connections.
+void listener_state::accept_now() noexcept {
+    while (!resting && failure == 0 && taken_count < promised + taken_ahead) {
+        const int descriptor = ::accept4(op::fd, nullptr, nullptr, SOCK_CLOEXEC);
+        if (descriptor >= 0) {
+            keep(descriptor);
+        } else if (errno == EAGAIN) {
+            nothing_left = true;
+            return;
+        } else {
+            note_refusal(-errno);
+            return;
+        }
+    }
+}
+
+void listener_state::look() noexcept {
+    attach();
+    if (shared && !armed && !closing && !has_spare()) return accept_now();
+    while (!armed && !resting && failure == 0 && !closing && !nothing_left && !has_spare()) {
+        armed = true;
+        op::code = op_code::accept;
+        op::multishot = false;
+        op::argument = MSG_DONTWAIT;
         if (!submit(*this)) return;
         take_in(*this);
     }
@@ -81,6 +117,7 @@ stream_state& listener_state::take() noexcept {
 }
 
 void listener_state::pause() noexcept {
+    nothing_left = false;
     if (armed) cancel(*this);
 }
 
@@ -103,12 +140,23 @@ void listener_state::accepted(op& done) noexcept {
 
 void listener_state::take_in(const op& done) noexcept {
     armed = done.more;
-    if (done.result >= 0) {
+    if (op::code == op_code::poll) {
+        if (done.result >= 0 && !closing) accept_now();
+        if (done.result < 0 && done.result != -ECANCELED) failure = done.result;
+    } else if (done.result >= 0) {
         keep(done.result);
-    } else if (is_shortage(done.result)) {
-        rest(done.result);
-    } else if (done.result != -ECANCELED && !is_lost_connection(done.result)) {
-        failure = done.result;
+    } else if (is_look()) {
+        nothing_left = true;
+    } else if (done.result != -ECANCELED) {
+        note_refusal(done.result);
+    }
+}
+
+void listener_state::note_refusal(std::int32_t failed) noexcept {
+    if (is_shortage(failed)) {
+        rest(failed);
+    } else if (!is_lost_connection(failed)) {
+        failure = failed;
     }
 }
 
@@ -131,7 +179,9 @@ void listener_state::hand_out() noexcept {
 }
 
 void listener_state::answer_last_call() noexcept {
-    if (last_call == nullptr || (armed && !has_spare())) return;
+    if (last_call == nullptr) return;
+    look();
+    if (!has_spare() && !at_rest() && failure == 0) return;
     last_call_given = has_spare();
     if (last_call_given) ++promised;
     std::exchange(last_call, nullptr)->wake();

@@ -33,7 +33,8 @@ connection_set::connection_set(const serve_options& options) noexcept
     : child_set(&connection_set::child_ended),
       timer_entry(&connection_set::drain_over),
       most_(options.max_connections),
-      drain_(options.drain) {
+      drain_(options.drain),
+      counters_(options.counters) {
     shields_children = true;  // cancelling serve() begins the drain; the drain's end cancels them
 }
 
@@ -58,6 +59,9 @@ void connection_set::add(task<> connection) {
         --open_;
         throw;
     }
+    if (counters_ == nullptr) return;
+    counters_->accepted.fetch_add(1, std::memory_order_relaxed);
+    counters_->open.fetch_add(1, std::memory_order_relaxed);
 }
 
 void connection_set::report_failure(const std::exception_ptr& error) const noexcept {
@@ -82,6 +86,7 @@ void connection_set::child_ended(group_core& group, party& p) noexcept {
         return;
     }
     --set.open_;
+    if (set.counters_ != nullptr) set.counters_->open.fetch_sub(1, std::memory_order_relaxed);
     if (failed)
         this_scheduler->report(*this_scheduler, &p, promise_base::of(p.leaf).failure, false);
     if (set.waits_for_room_ != nullptr) std::exchange(set.waits_for_room_, nullptr)->wake();

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 namespace lariat {
@@ -52,6 +53,7 @@ const wait_kind last_call_awaiter::kind_of_wait{"connections that were accepted 
 
 bool last_call_awaiter::must_wait() noexcept {
     if (!listener_) return false;
+    listener_->look();
     listener_->last_call_given = !listener_->closing && listener_->has_spare();
     if (listener_->last_call_given) ++listener_->promised;
     if (listener_->last_call_given || listener_->closing || listener_->at_rest()) return false;
@@ -100,6 +102,16 @@ tcp_listener tcp_listener::adopt(int descriptor) {
     return adopted;
 }
 
+tcp_listener tcp_listener::adopt_shared(int descriptor) {
+    unique_fd owned(descriptor);
+    const int flags = ::fcntl(descriptor, F_GETFL);
+    if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0)
+        detail::throw_errno("adopting a listener");
+    tcp_listener adopted(new detail::listener_state(descriptor, true));
+    (void)owned.release();
+    return adopted;
+}
+
 void tcp_listener::rest() noexcept {
     if (state_ != nullptr) state_->rest_for_memory();
 }
@@ -111,6 +123,10 @@ void tcp_listener::pause() noexcept {
 endpoint tcp_listener::local_endpoint() const {
     if (state_ == nullptr || state_->closing) throw closed_error("the local endpoint");
     return detail::local_endpoint_of(state_->op::fd);
+}
+
+int tcp_listener::descriptor() const noexcept {
+    return state_ == nullptr || state_->closing ? -1 : state_->op::fd;
 }
 
 void tcp_listener::close() noexcept {

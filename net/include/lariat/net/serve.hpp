@@ -8,7 +8,9 @@
 #include <lariat/task/child_set.hpp>
 #include <lariat/task/spawn.hpp>
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <optional>
@@ -16,10 +18,17 @@
 
 namespace lariat {
 
+/// What a serve() counts, for whoever shows it; from any thread, or any process that maps it.
+struct serve_counters {
+    std::atomic<std::uint64_t> accepted{0};
+    std::atomic<std::uint64_t> open{0};
+};
+
 struct serve_options {
     std::size_t max_connections = 100'000;  ///< 1 or more; the kernel's backlog holds the others
     duration drain = duration::zero();      ///< how long open connections may go on after the stop
     signals stop_on;                        ///< which signals stop it; none by default
+    serve_counters* counters = nullptr;     ///< counted there as well; outlives the serving
 
     serve_options() {
     }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
@@ -109,6 +118,7 @@ class LARIAT_EXPORT connection_set : public child_set, private timer_entry {
     cancel_scope accepting_;
     std::size_t most_;
     duration drain_;
+    serve_counters* counters_;
     std::size_t open_ = 0;
     waiter* waits_for_room_ = nullptr;
     const party* acceptor_ = nullptr;

@@ -127,6 +127,10 @@ class LARIAT_EXPORT tcp_listener {
     /// Takes over a listening socket, for instance one inherited. It is closed also if this throws
     /// (std::bad_alloc). What is no listening socket says so in accept().
     [[nodiscard]] static tcp_listener adopt(int descriptor);
+    /// The same for a socket from which other processes accept too: none of them misses a
+    /// connection because another was killed. It is made to never block, for all of them. Errors:
+    /// also std::system_error.
+    [[nodiscard]] static tcp_listener adopt_shared(int descriptor);
 
     /// Suspends until there is a connection · Errors: std::system_error; closed_error · Cancel:
     /// none is taken.
@@ -135,6 +139,8 @@ class LARIAT_EXPORT tcp_listener {
     void pause() noexcept;
 
     [[nodiscard]] endpoint local_endpoint() const;
+    /// Its number, to hand a duplicate to another process; the listener keeps it. -1 once closed.
+    [[nodiscard]] int descriptor() const noexcept;
     /// Closes at once; tasks that accept get closed_error.
     void close() noexcept;
 

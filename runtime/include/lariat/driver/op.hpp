@@ -9,7 +9,7 @@ namespace lariat {
 ///
 ///   code      address          length      argument       result (>= 0)
 ///   nop       -                -           -              0
-///   accept    -                -           -              the new descriptor (CLOEXEC)
+///   accept    -                -           MSG_DONTWAIT   the new descriptor (CLOEXEC)
 ///   connect   sockaddr         its size    -              0
 ///   recv      buffer           its size    MSG_ flags     bytes, 0 at the end of the stream
 ///   send      bytes            how many    MSG_ flags     bytes taken (SIGPIPE is never raised)

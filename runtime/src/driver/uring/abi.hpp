@@ -8,6 +8,7 @@ namespace lariat::detail::abi {
 
 inline constexpr std::uint32_t enter_absolute_timer = 1U << 5;  // 6.12: IORING_ENTER_ABS_TIMER
 inline constexpr std::uint32_t enter_no_iowait = 1U << 7;       // 6.15: IORING_ENTER_NO_IOWAIT
+inline constexpr std::uint16_t accept_without_waiting = 2;      // 6.10: IORING_ACCEPT_DONTWAIT
 inline constexpr std::uint8_t op_ftruncate = 55;                // 6.9: IORING_OP_FTRUNCATE
 inline constexpr std::uint8_t op_futex_wait = 51;               // 6.7: IORING_OP_FUTEX_WAIT
 inline constexpr std::uint32_t feature_no_iowait = 1U << 17;    // 6.15: IORING_FEAT_NO_IOWAIT

@@ -1,6 +1,7 @@
 #include "driver/uring/prepare.hpp"
 
 #include "driver/uring/abi.hpp"
+#include "driver/would_block.hpp"
 
 #include <liburing.h>
 #include <poll.h>
@@ -33,10 +34,11 @@ void prepare_recv(io_uring_sqe& entry, const op& from, bool multishot) noexcept 
     }
 }
 
-void prepare_accept(io_uring_sqe& entry, bool multishot) noexcept {
+void prepare_accept(io_uring_sqe& entry, const op& from, bool multishot) noexcept {
     entry.opcode = IORING_OP_ACCEPT;
     entry.accept_flags = SOCK_CLOEXEC;
     if (multishot) entry.ioprio = IORING_ACCEPT_MULTISHOT;
+    if (never_waits(from)) entry.ioprio = abi::accept_without_waiting;
 }
 
 void prepare_path(io_uring_sqe& entry, const op& from, std::uint8_t code,
@@ -67,7 +69,7 @@ void prepare_op(io_uring_sqe& entry, const op& from, const entry_style& style) n
     switch (from.code) {
         case op_code::nop: entry.opcode = IORING_OP_NOP; break;
         case op_code::accept:
-            prepare_accept(entry, from.multishot && style.multishot_accept);
+            prepare_accept(entry, from, from.multishot && style.multishot_accept);
             break;
         case op_code::connect:
             entry.opcode = IORING_OP_CONNECT;
