@@ -1,0 +1,78 @@
+#include "process/workers/status_door.hpp"
+
+#include <lariat/loop/io.hpp>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace lariat::detail {
+
+namespace {
+
+[[noreturn]] void refuse(int error, const std::string& path) {
+    throw std::system_error(error, std::system_category(), "the status socket " + path);
+}
+
+sockaddr_un address_of(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) refuse(ENAMETOOLONG, path);
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    return address;
+}
+
+unique_fd open_socket(const std::string& path) {
+    unique_fd made(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!made) refuse(errno, path);
+    return made;
+}
+
+/// A file that a killed supervisor left: nobody answers there.
+bool is_left_over(const std::string& path, const sockaddr_un& address) {
+    const unique_fd caller = open_socket(path);
+    return ::connect(caller.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
+               0 &&
+           errno == ECONNREFUSED;
+}
+
+/// Holds the socket, which is closed when nobody waits on it any more.
+task<> answer_all(unique_fd listener, std::function<std::string()> how_things_are) {
+    for (;;) {
+        co_await wait_readable(listener.get());
+        const unique_fd caller(
+            ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+        if (!caller) continue;
+        const std::string text = how_things_are();
+        // A few hundred bytes a worker: they fit the socket, and who does not take them has none.
+        (void)::send(caller.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+}
+
+}  // namespace
+
+status_door::status_door(std::string path, std::function<std::string()> text)
+    : path_(std::move(path)) {
+    const sockaddr_un address = address_of(path_);
+    const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+    unique_fd made = open_socket(path_);
+    if (::bind(made.get(), generic, sizeof address) != 0) {
+        if (errno != EADDRINUSE || !is_left_over(path_, address)) refuse(EADDRINUSE, path_);
+        ::unlink(path_.c_str());
+        if (::bind(made.get(), generic, sizeof address) != 0) refuse(errno, path_);
+    }
+    if (::listen(made.get(), 16) != 0) refuse(errno, path_);
+    answering_ = spawn(answer_all(std::move(made), std::move(text)));
+}
+
+status_door::~status_door() {
+    answering_.cancel();
+    ::unlink(path_.c_str());
+}
+
+}  // namespace lariat::detail

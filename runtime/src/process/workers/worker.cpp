@@ -1,0 +1,141 @@
+#include "process/workers/worker.hpp"
+
+#include <lariat/loop/loop.hpp>
+#include <lariat/offload/signals.hpp>
+#include <lariat/process/wire.hpp>
+#include <lariat/task/cancel_scope.hpp>
+#include <lariat/task/race.hpp>
+#include <lariat/task/sleep.hpp>
+
+#include "process/workers/desk.hpp"
+
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <string>
+#include <typeinfo>
+#include <utility>
+
+namespace lariat {
+
+namespace detail {
+
+namespace {
+
+constexpr cell_kind counters_kind{"worker's counters"};
+constexpr auto lag_period = std::chrono::milliseconds(100);
+
+/// How late the loop comes to what was due: it tells of a handler that holds the thread.
+task<> measure_lag(shared_counters counters) {
+    for (;;) {
+        const time_point due = loop::current().now() + lag_period;
+        co_await sleep_until(due);
+        const duration late = loop::current().now() - due;
+        counters->lag_nanoseconds.store(static_cast<std::uint64_t>(late.count()),
+                                        std::memory_order_relaxed);
+    }
+}
+
+task<> stop_at_signal(cancel_scope& working) {
+    for (;;) {
+        const int number = co_await signals(SIGTERM).wait();
+        (void)number;
+        working.cancel();
+    }
+}
+
+task<> run_function(cancel_scope& working, worker_context& context, worker_function function) {
+    co_await working.run(function(context));
+}
+
+}  // namespace
+
+// What never ends by itself runs beside the function, and is cut at its end.
+task<> work_in_process(worker_order order) {
+    // Ctrl-C and a terminal's end go to the whole group: the supervisor says what they mean.
+    std::signal(SIGINT, SIG_IGN);
+    std::signal(SIGHUP, SIG_IGN);
+    const worker_function function = order.function;
+    task<> lag = measure_lag(order.counters);
+    worker_context context(std::make_unique<worker_state>(std::move(order)));
+    cancel_scope working;
+    task<> watcher = stop_at_signal(working);
+    task<> main = run_function(working, context, function);
+    co_await race(std::move(main), std::move(watcher), std::move(lag));
+}
+
+task<> work_in_thread(worker_order order) {
+    const worker_function function = order.function;
+    task<> lag = measure_lag(order.counters);
+    worker_context context(std::make_unique<worker_state>(std::move(order)));
+    task<> main = function(context);
+    co_await race(std::move(main), std::move(lag));
+}
+
+shared_counters::shared_counters() : handle_(make_cell<worker_counters>(counters_kind)) {}
+
+shared_counters shared_counters::unpack_from(parcel_reader& from) {
+    return shared_counters(
+        shared_handle<worker_counters>::unpack(from, counters_kind, typeid(shared_counters)));
+}
+
+void worker_order::pack_into(parcel_writer& to) && {
+    write_value(to, reinterpret_cast<std::uintptr_t>(function));
+    write_value(to, counters);
+    write_value(to, std::move(desk));
+    write_value(to, index);
+    write_value(to, count);
+    write_value(to, drain_nanoseconds);
+}
+
+worker_order worker_order::unpack_from(parcel_reader& from) {
+    const auto address = read_value<std::uintptr_t>(from);
+    auto counters = read_value<shared_counters>(from);
+    auto desk = read_value<unique_fd>(from);
+    const auto index = read_value<std::uint32_t>(from);
+    const auto count = read_value<std::uint32_t>(from);
+    const auto drain = read_value<std::int64_t>(from);
+    return worker_order{reinterpret_cast<worker_function>(address),
+                        std::move(counters),
+                        std::move(desk),
+                        index,
+                        count,
+                        drain};
+}
+
+}  // namespace detail
+
+worker_context::worker_context(std::unique_ptr<detail::worker_state> state) noexcept
+    : state_(std::move(state)) {}
+
+worker_context::~worker_context() = default;
+
+tcp_listener& worker_context::listener(const std::string& address, std::uint16_t port) {
+    for (const auto& held : state_->listeners)
+        if (held.address == address && held.port == port) return *held.listener;
+    unique_fd socket = detail::ask_for_listener(state_->order.desk.get(), address, port);
+    auto made = std::make_unique<tcp_listener>(tcp_listener::adopt_shared(socket.release()));
+    state_->listeners.push_back({address, port, std::move(made)});
+    return *state_->listeners.back().listener;
+}
+
+serve_options worker_context::options() const noexcept {
+    serve_options made;
+    made.drain = duration(state_->order.drain_nanoseconds);
+    made.counters = &state_->order.counters->served;
+    return made;
+}
+
+void worker_context::ready() { detail::say_ready(state_->order.desk.get()); }
+
+void worker_context::count_request(std::uint64_t count) noexcept {
+    state_->order.counters->requests.fetch_add(count, std::memory_order_relaxed);
+}
+
+unsigned worker_context::index() const noexcept { return state_->order.index; }
+unsigned worker_context::count() const noexcept { return state_->order.count; }
+bool worker_context::stopping() const noexcept {
+    return state_->order.counters->stopping.load(std::memory_order_relaxed) != 0;
+}
+
+}  // namespace lariat
