@@ -97,6 +97,22 @@ TEST_CASE_FIXTURE(test_loop,
     CHECK(elapsed() == 3s);
 }
 
+TEST_CASE_FIXTURE(test_loop, "once: a newcomer does not pass the one whose turn has come") {
+    once tried;
+    std::vector<int> order;
+    auto fails = []() -> task<> {
+        co_await sleep(1s);
+        throw std::runtime_error("no");
+    };
+    auto first = [&]() -> task<> {
+        CHECK_THROWS_AS(co_await tried.call(fails), std::runtime_error);
+        co_await connect(tried, 1, order);  // the second was woken, and has not run yet
+    };
+    run([&]() -> task<> { co_await gather(first(), connect(tried, 2, order)); });
+    CHECK(order == std::vector{2, 20});
+    CHECK(elapsed() == 2s);
+}
+
 TEST_CASE_FIXTURE(test_loop, "once: failed with nobody in line, whoever comes next tries") {
     once tried;
     int runs = 0;

@@ -298,8 +298,10 @@ TEST_CASE_FIXTURE(test_loop, "queue: join returns when every item that was put i
     run([&]() -> task<> {
         co_await way.join();
         for (int i = 0; i < 2; ++i) co_await way.put(i);
+        CHECK(way.stats().unfinished == 2);
         auto joining = spawn([&]() -> task<> { co_await way.join(); });
         auto giving_up = spawn([&]() -> task<> { co_await way.join(); });
+        auto joins_too = spawn([&]() -> task<> { co_await way.join(); });
         co_await yield_now();
         (void)way.get_nowait();
         way.task_done();
@@ -309,6 +311,8 @@ TEST_CASE_FIXTURE(test_loop, "queue: join returns when every item that was put i
         giving_up.cancel();
         way.task_done();
         co_await joining;
+        co_await yield_now();
+        CHECK(joins_too.done());
         CHECK_THROWS_AS(way.task_done(), std::logic_error);
         const queue_stats now = way.stats();
         CHECK(now.put == 2);
@@ -380,17 +384,18 @@ TEST_CASE_FIXTURE(test_loop, "queue: what is left in it is destroyed with it") {
     CHECK(counted.use_count() == 1);
 }
 
-/// An item whose moves throw while it is told to.
+/// An item whose moves throw while they are told to: all of them, or those of one value.
 struct touchy {
     explicit touchy(int what) : value(what) {}
     touchy(touchy&& other) : value(other.value) {
-        if (throws) throw std::runtime_error("moved");
+        if (throws || value == stuck) throw std::runtime_error("moved");
         other.value = 0;
     }
     touchy& operator=(touchy&&) = delete;
 
     int value;
     static inline bool throws = false;
+    static inline int stuck = -1;
 };
 
 TEST_CASE_FIXTURE(test_loop, "queue: a move that throws loses no item that lies in it") {
@@ -433,6 +438,23 @@ TEST_CASE_FIXTURE(test_loop, "queue: a put whose item cannot be moved in fails a
         co_await way.put(touchy(4));
         CHECK(co_await waiting == 4);
         CHECK(way.stats().put == 1);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "queue: the room of a putter whose item sticks goes to the next") {
+    queue<touchy> way(1);
+    run([&]() -> task<> {
+        co_await way.put(touchy(1));
+        auto sticks = spawn([&]() -> task<> { co_await way.put(touchy(2)); });
+        auto next = spawn([&]() -> task<> { co_await way.put(touchy(3)); });
+        co_await yield_now();
+        touchy::stuck = 2;
+        CHECK(way.get_nowait().value == 1);
+        touchy::stuck = -1;
+        CHECK_THROWS_AS(co_await sticks, std::runtime_error);
+        CHECK(next.done());
+        CHECK(way.get_nowait().value == 3);
+        CHECK(way.stats().put == 2);
     });
 }
 

@@ -367,6 +367,10 @@ TEST_CASE_FIXTURE(test_loop, "try_select: takes what can be had now, or says tha
         REQUIRE(got.has_value());
         CHECK(got->index == 0);
         CHECK(got->value == 4);
+        const auto due = try_select(a.get(), at(now()));
+        REQUIRE(due.has_value());
+        CHECK(due->index == 1);
+        CHECK_FALSE(try_select(a.get(), after(1ns)).has_value());
         co_return;
     });
 }
