@@ -51,7 +51,8 @@ struct loop_state : scheduler {
     list<party> unclaimed_;      ///< spawned, failed, and a handle may still ask why
     std::exception_ptr failed_;  ///< the first failure that reached no caller
     report_printer printer_;
-    bool interrupted_ = false;  ///< by a Ctrl-C that cancelled the main task
+    bool futexes_refused_ = false;  ///< by the driver, which is not asked again
+    bool interrupted_ = false;      ///< by a Ctrl-C that cancelled the main task
     bool running_ = false;
     bool closed_ = false;
     party* main_ = nullptr;
