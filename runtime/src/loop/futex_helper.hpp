@@ -16,9 +16,9 @@ namespace lariat::detail {
 ///
 /// States       without a thread -> served (add) -> without a thread (it had nothing for a while)
 /// Invariant 1  only its thread takes waits out, so that places stay while it sleeps
-/// Invariant 2  its thread reads `news` and sets `asleep` in one go, under the lock, and sleeps only
-///              if `news` is still the same: whoever changes it and finds `asleep` clear need not
-///              wake
+/// Invariant 2  its thread reads `news` and sets `asleep` in one go, under the lock, and sleeps
+///              only if `news` is still the same: whoever changes it and finds `asleep` clear need
+///              not wake
 struct futex_lane {
     /// FUTEX_WAITV_MAX is 128, and one place is for `news`.
     static constexpr std::size_t most = 127;

@@ -99,12 +99,12 @@ struct futex_errand : posted {
 /// One wait of a loop's for one word, without a thread of its own. By the loop's driver where it
 /// does such, else by the process's helper thread; a loop asks its driver once.
 ///
-/// States       idle -> with the driver | with the helper -> idle; with the driver -> with the helper
-///              (refused). The completion is called on the loop, idle again
+/// States       idle -> with the driver | with the helper -> idle (and the completion is called);
+///              with the driver -> with the helper (refused)
 /// Order        of those who wait for one word any may be woken first
 /// Threads      the loop's own
-/// Lifetime     stays from start() to the completion, inside which it may go; a run of the loop does
-///              not end between the two. The word stays mapped as long
+/// Lifetime     stays from start() to the completion, inside which it may go; a run of the loop
+///              does not end between the two. The word stays mapped as long
 /// Allocation   none here; the helper: see runtime/src/loop/futex_helper.hpp
 class LARIAT_EXPORT futex_watch : private op, private futex_errand {
  public:
