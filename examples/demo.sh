@@ -86,6 +86,58 @@ shows run_programs 'exit code 0, output 4 bytes, errors 4 bytes' \
     'sorted: the first is 1, of 1288895 bytes' 'asked, then killed: -9' \
     'too slow: the program was ended' 'no such program: no-such-program: No such file or directory'
 
+if [ -x "$examples/process_pool" ]; then
+    shows process_pool '9592 primes below 100000' 'the root of a million is 1000' \
+        'a worker says: no root of a negative number' 'a worker died of signal 9' \
+        'another took its place: the root of 144 is 12'
+    shows ticket_rush '10 tickets sold, 0 left'
+
+    title 'workers: a reload and a crash under load'
+    code=1
+    "$examples/workers" 0 >"$work/workers.out" 2>&1 &
+    server=$!
+    servers+=("$server")
+    timeout 60 python3 - "$work/workers.out" "$server" <<'VISITORS' && code=0
+import os, re, signal, socket, sys
+
+def port():
+    while True:
+        with open(sys.argv[1], encoding="ascii") as said:
+            found = re.findall(r"listens on 127.0.0.1:(\d+)", said.read())
+        if len(found) == 2:
+            assert found[0] == found[1], found
+            return int(found[0])
+        os.sched_yield()
+
+def ask():
+    with socket.create_connection(("127.0.0.1", where), timeout=20) as client:
+        lines = client.makefile("rw")
+        pid = int(lines.readline().split()[1])
+        lines.write("hello\n")
+        lines.flush()
+        assert lines.readline() == "hello\n"
+        return pid
+
+def ask_until(count, known):
+    seen = set()
+    while len(seen) < count:
+        seen |= {ask()} - known
+    return seen
+
+where = port()
+first = ask_until(2, set())
+os.kill(int(sys.argv[2]), signal.SIGHUP)
+second = ask_until(2, first)
+os.kill(second.pop(), signal.SIGKILL)
+ask_until(1, first | second)
+print("every client was served: before the reload, after it, and after the crash")
+VISITORS
+    kill -TERM "$server"
+    wait "$server" || code=1
+    grep 'crashed: signal 9' "$work/workers.out" || code=1
+    judge workers "$code"
+fi
+
 for driver in uring epoll; do
     title "echo_server under load (LARIAT_BACKEND=$driver where the kernel has it)"
     code=1

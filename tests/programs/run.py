@@ -118,6 +118,41 @@ def concurrent_fetch(program):
             assert f"200 {i * 3001} bytes {urls[i]}\n" in printed.stdout, printed.stdout
 
 
+def ask(port, server):
+    with connect(port, server) as client:
+        client.sendall(b"hello")
+        assert receive(client, 5) == b"hello"
+
+
+def children_of(pid):
+    """All descendants: workers are children of their family's fork server."""
+    found = []
+    for child in open(f"/proc/{pid}/task/{pid}/children", encoding="ascii").read().split():
+        found += [int(child)] + children_of(child)
+    return found
+
+
+def workers(program):
+    server = subprocess.Popen([program])
+    try:
+        ask(8080, server)
+        before = children_of(server.pid)
+        server.send_signal(signal.SIGHUP)  # replaces all, and everybody is served meanwhile
+        while set(before[1:]) & set(children_of(server.pid)):
+            ask(8080, server)
+        os.kill(children_of(server.pid)[1], signal.SIGKILL)  # a crash is made good
+        for _ in range(20):
+            ask(8080, server)
+        everybody = children_of(server.pid)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=20) == 0, server.returncode
+        for pid in everybody:
+            assert not os.path.exists(f"/proc/{pid}"), f"{pid} is left"
+    finally:
+        server.kill()
+        server.wait()
+
+
 CHECKS = {
     "01_order": order,
     "02_upper_server": upper_server,
@@ -125,6 +160,8 @@ CHECKS = {
     "04_producer_consumer": runs_to_its_end,
     "05_cancel_and_timeout": runs_to_its_end,
     "06_process_pool": runs_to_its_end,
+    "07_ticket_rush": runs_to_its_end,
+    "10_workers": workers,
 }
 
 if __name__ == "__main__":
