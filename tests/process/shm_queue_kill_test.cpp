@@ -266,7 +266,7 @@ void lose_nothing_under_kills(std::uint32_t seed, int kills) {
                            [](const auto& next) { return next < each_puts; });
     };
     for (int i = 0; i < kills && goes_on(); ++i) {
-        const std::uint32_t until = book->progress + random() % 500;
+        const std::uint32_t until = book->progress + static_cast<std::uint32_t>(random() % 500);
         const time_point end = clock::now() + 10s;
         while (book->progress < until && goes_on() && clock::now() < end) ::sched_yield();
         REQUIRE(clock::now() < end);

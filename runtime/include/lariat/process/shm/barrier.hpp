@@ -85,9 +85,9 @@ namespace shm {
 /// Threads      any; what was done before a wait is seen after all waits of its round
 /// Lifetime     who waits needs a handle of its process
 /// Allocation   a new one: some 9 KiB of shared memory; none by its verbs
-/// Limits       1 to 1,024 parties (asserted). One who sleeps while 16 later rounds break may take its
-///              own for one that came together. If the fork server itself was killed, later deaths
-///              are not noticed
+/// Limits       1 to 1,024 parties (asserted). One who sleeps while 16 later rounds break may take
+///              its own for one that came together. If the fork server itself was killed, later
+///              deaths are not noticed
 ///
 /// One who is cancelled, or whose time runs out, leaves, and another may come in its place. One
 /// whose process ends while it waits breaks the barrier for all, as abort() does.
@@ -138,8 +138,8 @@ class LARIAT_EXPORT barrier {
     detail::shared_handle<detail::barrier_body> body_;
 };
 
-class [[nodiscard("a wait does nothing until it is awaited: co_await it")]]
-LARIAT_EXPORT barrier::awaiter : public detail::futex_verb<barrier::awaiter> {
+class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] barrier::awaiter
+    : public detail::futex_verb<barrier::awaiter> {
  public:
     explicit awaiter(detail::barrier_body& which) noexcept
         : futex_verb(kind_of_wait), body_(&which) {}

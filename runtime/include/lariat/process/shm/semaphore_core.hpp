@@ -31,7 +31,7 @@ namespace lariat::detail {
 /// What a shared semaphore is in the arena.
 ///
 /// Invariant    available, what the living hold, and what the dead held and nobody has given back
-///              yet, are all there are. `held`, one a process, is not kept of permits that are spent
+///              yet, are all there are. `held`, one a process, is not kept of spent permits
 struct LARIAT_EXPORT semaphore_body {
     semaphore_body(std::uint32_t permits, std::uint32_t most, bool spends) noexcept
         : limit(most), spent(spends), available(permits) {}
