@@ -86,10 +86,10 @@ bool message_wait::advance() noexcept {
     for (int left = receives_a_leg;; --left) {
         if (has_ended()) return true;
         if (left == 0) return false;
-        const int result = stream_->in.receive(stream_->socket.get());
-        if (result == would_block_here) return false;
-        if (result != 0) {
-            failure_ = result;
+        const int received = stream_->in.receive(stream_->socket.get());
+        if (received == would_block_here) return false;
+        if (received != 0) {
+            failure_ = received;
             return true;
         }
     }
