@@ -76,10 +76,11 @@ TEST_CASE_FIXTURE(leak_check, "pipe of T: objects go both ways, then the end") {
         co_await talk.first.send(asked);
         const std::optional<order> got = co_await talk.second.recv();
         CHECK(got == asked);
-        co_await talk.second.send(order{"table", {}});
+        const order back{"table", {}};
+        co_await talk.second.send(back);
         talk.second.close();
         const std::optional<order> answer = co_await talk.first.recv();
-        CHECK(answer == order{"table", {}});
+        CHECK(answer == back);
         const std::optional<order> end = co_await talk.first.recv();
         CHECK(!end);
         CHECK_THROWS_AS(co_await talk.first.send(asked), closed_error);
