@@ -56,15 +56,14 @@ process_status value_of(const lariat::result<process_status>& known, const proce
 
 }  // namespace
 
-process_wait::process_wait(process_ref state) noexcept
-    : io_awaiter(poll_for_end()), state_(std::move(state)) {}
+process_wait::process_wait(process_ref child) noexcept
+    : io_awaiter(poll_for_end()), state_(std::move(child)) {}
 
 bool process_wait::must_wait() noexcept {
     require_started(state_);
     if (family::current() == nullptr) return false;  // finish_nothrow says why
-    const int fd = state_->begin_wait();
-    waits_ = fd >= 0;
-    op::fd = fd;
+    op::fd = state_->begin_wait();
+    waits_ = op::fd >= 0;
     return waits_;
 }
 

@@ -130,18 +130,18 @@ void process_state::end_wait() noexcept {
 }
 
 bool process_state::wait_blocking(time_point until) noexcept {
-    const int fd = begin_wait();
-    if (fd < 0) return true;
-    pollfd asked{fd, POLLIN, 0};
+    const int socket = begin_wait();
+    if (socket < 0) return true;
+    pollfd asked{socket, POLLIN, 0};
     int ready = 0;
     do {
-        int length = -1;
+        int left_ms = -1;
         if (until != forever) {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock::now());
-            length = static_cast<int>(
+            left_ms = static_cast<int>(
                 std::clamp<std::int64_t>(left.count(), 0, std::numeric_limits<int>::max()));
         }
-        ready = ::poll(&asked, 1, length);
+        ready = ::poll(&asked, 1, left_ms);
     } while (ready < 0 ? errno == EINTR : ready == 0 && (until == forever || clock::now() < until));
     end_wait();
     return ready > 0;

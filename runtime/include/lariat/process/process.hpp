@@ -49,7 +49,7 @@ class LARIAT_EXPORT process_ref {
 /// Waits until a process has ended and was reaped.
 class LARIAT_EXPORT process_wait : public io_awaiter {
  public:
-    explicit process_wait(process_ref state) noexcept;
+    explicit process_wait(process_ref child) noexcept;
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
