@@ -46,9 +46,9 @@ std::optional<futex_end> futex_watch::start(const futex_word& on,
 }
 
 /// Nothing has begun: the helper is to do it. Returns how it ended, if that failed too.
-std::optional<futex_end> futex_watch::refused(std::int32_t result) noexcept {
+std::optional<futex_end> futex_watch::refused(std::int32_t answer) noexcept {
     loop_state& loop = loop_state::current();
-    if (result == -EOPNOTSUPP) loop.futexes_refused_ = true;
+    if (answer == -EOPNOTSUPP) loop.futexes_refused_ = true;
     futex_errand::box = &loop.box_;
     try {
         futex_helper::shared().add(*this);

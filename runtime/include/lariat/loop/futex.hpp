@@ -128,7 +128,7 @@ class LARIAT_EXPORT futex_watch : private op, private futex_errand {
  private:
     enum class place : std::uint8_t { idle, driver, helper };
 
-    [[nodiscard]] std::optional<futex_end> refused(std::int32_t result) noexcept;
+    [[nodiscard]] std::optional<futex_end> refused(std::int32_t answer) noexcept;
     void hold(loop_state& loop, place with) noexcept;
     void release() noexcept;
     void end(futex_end how) noexcept { complete_(*this, how); }
