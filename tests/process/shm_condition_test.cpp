@@ -78,7 +78,7 @@ TEST_CASE_FIXTURE(family_check, "shm::condition: notify wakes those who have wai
     run([&]() -> task<> {
         std::vector<join_handle<>> all;
         for (int i = 0; i < 20; ++i) all.push_back(spawn(wait_once(changed, lock, i, order)));
-        co_await yield_now();
+        co_await sleep(1ms);
         changed.notify();
         co_await until([&] { return !order.empty(); });
         for (int i = 0; i < 5; ++i) co_await yield_now();
@@ -193,12 +193,12 @@ TEST_CASE_FIXTURE(family_check, "shm::condition: cancelled, it takes the lock ag
 TEST_CASE_FIXTURE(family_check, "shm::condition: a notify is not spent on one who was cancelled") {
     const shm::condition changed;
     const shm::mutex lock;
-    for (int round = 0; round < 100; ++round) {
+    for (int round = 0; round < 50; ++round) {
         std::vector<int> order;
         run([&]() -> task<> {
             auto first = spawn(wait_once(changed, lock, 1, order));
             auto second = spawn(wait_once(changed, lock, 2, order));
-            for (int i = 0; i < 3; ++i) co_await yield_now();
+            co_await sleep(1ms);  // they lie down meanwhile, also in the kernel
             const bool notified_first = round % 2 == 0;
             if (notified_first) changed.notify();
             first.cancel();

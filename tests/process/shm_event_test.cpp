@@ -65,7 +65,7 @@ TEST_CASE_FIXTURE(family_check,
     run([&]() -> task<> {
         std::vector<join_handle<>> waiting;
         for (int i = 0; i < 5; ++i) waiting.push_back(spawn(wait_for(flag, passed)));
-        co_await yield_now();
+        co_await sleep(1ms);  // they lie down meanwhile, also in the kernel
         flag.set();
         flag.clear();
         for (auto& each : waiting) co_await timeout(10s, std::move(each));
