@@ -139,7 +139,7 @@ namespace shm {
 ///              process
 /// Allocation   a new one: its size in shared memory, and up to 256 bytes; none by its verbs but
 ///              to_vector()
-/// Cost         of a number, as std::atomic; others take a short lock of the whole array for the copy
+/// Cost         of a number, as std::atomic; others take a short lock of the whole array for a copy
 /// Limits       trivially copyable types that are no pointers; the family's memory
 template <shareable T>
 class array : public detail::lock_verbs<detail::mutex_body> {

@@ -151,7 +151,8 @@ namespace shm {
 /// those who came before one that was cancelled or ran out of time. So look again, or give a
 /// predicate. No notify is lost to a killed or cancelled waiter.
 ///
-/// Order        notify() goes to those who have waited longest; they take the lock again in any order
+/// Order        notify() goes to those who have waited longest; they take the lock again in any
+///              order
 /// Threads      any; the lock is a shm::mutex or shm::recursive_mutex, or that of a shm::value or
 ///              shm::array, and the same for all who wait
 /// Lifetime     who waits needs a handle of its process, and one of the lock; with a predicate the
