@@ -63,8 +63,8 @@ process_pool_core::process_pool_core(const process_pool_options& chosen)
 
 process_pool_core::~process_pool_core() = default;
 
-int process_pool_core::core_of(std::size_t place) const noexcept {
-    return cores_.empty() ? -1 : cores_[place % cores_.size()];
+int process_pool_core::core_of(std::size_t at) const noexcept {
+    return cores_.empty() ? -1 : cores_[at % cores_.size()];
 }
 
 process_pool_stats process_pool_core::stats() const noexcept {

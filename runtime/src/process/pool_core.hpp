@@ -56,7 +56,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     [[nodiscard]] int bell() const noexcept { return bell_.get(); }
     [[nodiscard]] scheduler& home() const noexcept { return *home_; }
     [[nodiscard]] std::uint64_t next_id() noexcept { return ++last_id_; }
-    [[nodiscard]] int core_of(std::size_t place) const noexcept;
+    [[nodiscard]] int core_of(std::size_t at) const noexcept;
     /// Takes what lies on the worker's board.
     void look_at(pool_worker& worker) noexcept;
 

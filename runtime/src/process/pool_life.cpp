@@ -85,7 +85,7 @@ void process_pool_core::start() {
 task<> process_pool_core::wait_ended() {
     const auto self = shared_from_this();
     ended_wait wait(enders_, live_places_ == 0);
-    co_await wait;
+    co_await std::move(wait);
 }
 
 void process_pool_core::place_over() noexcept {
