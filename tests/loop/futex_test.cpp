@@ -1,9 +1,7 @@
 #include <lariat/loop/futex.hpp>
 
-#include "death.hpp"
-#include "forked.hpp"
+#include "futex_support.hpp"
 #include "leak_check.hpp"
-#include "shared_words.hpp"
 #include "test_loop.hpp"
 
 #include "driver/fault.hpp"
@@ -39,111 +37,9 @@
 
 namespace {
 
-using namespace lariat;
-using namespace std::chrono_literals;
+using namespace futex_test;
 using lariat::detail::fault;
 using lariat::detail::fault_plan;
-using lariat::detail::futex_block;
-using lariat::detail::futex_end;
-using lariat::detail::futex_helper;
-using lariat::detail::futex_step;
-using lariat::detail::futex_verb;
-using lariat::detail::futex_wait_blocking;
-using lariat::detail::futex_wait_point;
-using lariat::detail::futex_wake;
-using lariat::detail::futex_watch;
-using lariat::detail::futex_word;
-using lariat::test::forked_children_have_threads;
-using lariat::test::leak_check;
-using lariat::test::shared_words;
-using lariat::test::test_loop;
-
-/// Tokens in a word: one is taken, or waited for.
-futex_step take_token(futex_word& tokens) noexcept {
-    std::uint32_t there = tokens.load(std::memory_order_relaxed);
-    while (there != 0) {
-        if (tokens.compare_exchange_weak(there, there - 1, std::memory_order_acquire))
-            return futex_step::done();
-    }
-    return futex_step::wait(tokens, 0);
-}
-
-void give_token(futex_word& tokens) {
-    tokens.fetch_add(1, std::memory_order_release);
-    futex_wake(tokens, 1);
-}
-
-/// What became of the verbs of a test.
-struct tally {
-    int attempts = 0;
-    int passed_on = 0;
-    int gave_up = 0;
-};
-
-class token_wait : public futex_verb<token_wait>, public single_step {
- public:
-    explicit token_wait(futex_word& tokens, tally* notes = nullptr) noexcept
-        : futex_verb(kind_of_wait), tokens_(&tokens), notes_(notes) {}
-
-    futex_step attempt() noexcept {
-        if (notes_ != nullptr) ++notes_->attempts;
-        return take_token(*tokens_);
-    }
-    void passed_on() noexcept {
-        if (notes_ != nullptr) ++notes_->passed_on;
-        futex_wake(*tokens_, 1);
-    }
-    void gave_up() noexcept {
-        if (notes_ != nullptr) ++notes_->gave_up;
-    }
-    void await_resume() const { finish(); }
-
- private:
-    static constexpr wait_kind kind_of_wait{"a token", &futex_wait_point::leave};
-
-    futex_word* tokens_;
-    tally* notes_;
-};
-
-/// The ways by which a wait may go here.
-enum class path : std::uint8_t { driver, helper, lone_threads };
-
-class on_path {
- public:
-    explicit on_path(path which)
-        : before_(futex_helper::shared().change({which != path::lone_threads, 5s})) {
-        options_.report = [](const failure_report&) { FAIL("a failure reached no caller"); };
-        if (which != path::driver)
-            options_.driver.uring_features &= ~static_cast<std::uint32_t>(uring_feature::futex);
-    }
-    on_path(const on_path&) = delete;
-    ~on_path() {
-        futex_helper::shared().change(before_);
-        CHECK(futex_helper::shared().stats().waits == 0);
-    }
-    [[nodiscard]] const run_options& options() const { return options_; }
-
- private:
-    futex_helper::habits before_;
-    run_options options_;
-};
-
-/// How many waits of the running loop have come to where they wait.
-std::size_t waiting_now() {
-    const std::size_t helped = futex_helper::shared().stats().waits;
-    return helped + static_cast<std::size_t>(loop::current().stats().driver.in_flight);
-}
-
-template <class Done>
-task<> until(Done done) {
-    for (bool reached = done(); !reached; reached = done()) co_await sleep(100us);
-}
-
-/// Until so many wait, in the kernel if that is the driver's business.
-task<> until_waiting(std::size_t count) {
-    co_await until([count] { return waiting_now() >= count; });
-    co_await sleep(1us);
-}
 
 #define ON_ALL_PATHS(sentence, body) ON_ALL_PATHS_AS(sentence, body)
 #define ON_ALL_PATHS_AS(sentence, body)                                           \
@@ -349,7 +245,8 @@ ON_ALL_PATHS("of many that come, wait and go, no token is lost and none is had t
             for (int i = 0; i < tokens; ++i) {
                 give_token(words[0]);
                 // Some microseconds that nobody else can make long.
-                for (unsigned pause = random() % 2000; pause != 0; --pause) words[1].fetch_add(1);
+                for (unsigned pause = static_cast<unsigned>(random() % 2000); pause != 0; --pause)
+                    words[1].fetch_add(1);
             }
             CHECK(home.post([&] { all_given = true; }));
         });
@@ -503,146 +400,6 @@ TEST_CASE_FIXTURE(test_loop, "futex: the simulated driver leaves it to the helpe
         co_await token_wait(words[0]);
     });
     CHECK(words[0] == 0);
-}
-
-TEST_CASE_FIXTURE(leak_check, "futex: a helper thread with nothing to wait for ends") {
-    futex_helper& helper = futex_helper::shared();
-    const auto before = helper.change({true, 1h});
-    shared_words words;
-    auto body = [&]() -> task<> {
-        auto waits = spawn([&]() -> task<> { co_await token_wait(words[0]); });
-        co_await until_waiting(1);
-        CHECK(helper.stats().threads >= 1);
-        give_token(words[0]);
-        co_await std::move(waits);
-    };
-    run_options options;
-    options.driver.uring_features = 0;
-    for (int i = 0; i < 2; ++i) {
-        run(options, body());
-        helper.change({true, 1ms});
-        while (helper.stats().threads != 0) std::this_thread::yield();
-    }
-    helper.change(before);
-}
-
-TEST_CASE("futex: a forked child has no waits of its parent's, and its own helper" *
-          doctest::skip(!forked_children_have_threads)) {
-    const on_path here(path::helper);
-    shared_words words;
-    auto body = [&]() -> task<> {
-        auto waits = spawn([&]() -> task<> { co_await token_wait(words[0]); });
-        co_await until_waiting(1);
-        const auto child = lariat::test::run_in_child([&] {
-            this_scheduler = nullptr;  // the parent's loop does not run here
-            if (futex_helper::shared().stats().waits != 0) ::_exit(1);
-            if (futex_helper::shared().stats().threads != 0) ::_exit(2);
-            auto inside = [&]() -> task<> {
-                std::jthread waker([&] { give_token(words[1]); });
-                co_await token_wait(words[1]);
-            };
-            run(here.options(), inside());
-            ::_exit(words[1] == 0 ? 0 : 3);
-        });
-        CHECK_MESSAGE(child.exit_code == 0, child.text);
-        CHECK(futex_helper::shared().stats().waits == 1);
-        give_token(words[0]);
-        co_await std::move(waits);
-    };
-    run(here.options(), body());
-}
-
-TEST_CASE("futex: where no helper thread can be started the wait says so" *
-          doctest::skip(!forked_children_have_threads)) {
-    const on_path here(path::helper);
-    shared_words words;
-    const auto child = lariat::test::run_in_child([&] {
-        // Without the right to exceed it: for root the limit does not hold.
-        if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(7);
-        rlimit none{};
-        ::getrlimit(RLIMIT_NPROC, &none);
-        none.rlim_cur = 0;
-        ::setrlimit(RLIMIT_NPROC, &none);
-        auto body = [&]() -> task<> {
-            try {
-                co_await token_wait(words[0]);
-                ::_exit(1);
-            } catch (const std::system_error& error) {
-                if (error.code() != std::errc::resource_unavailable_try_again) ::_exit(2);
-            }
-        };
-        run(here.options(), body());
-        ::_exit(0);
-    });
-    CHECK_MESSAGE(child.exit_code == 0, child.text);
-}
-
-TEST_CASE("futex: a thread sleeps until it is woken, or its deadline") {
-    shared_words words;
-    CHECK(futex_wait_blocking(words[0], 1, forever) == futex_end::changed);
-    CHECK(futex_wait_blocking(words[0], 0, no_wait) == futex_end::timed_out);
-    CHECK(futex_wait_blocking(words[0], 1, no_wait) == futex_end::timed_out);
-    const time_point deadline = clock::now() + 10ms;
-    CHECK(futex_wait_blocking(words[0], 0, deadline) == futex_end::timed_out);
-    CHECK(clock::now() >= deadline);
-    std::jthread waker([&] {
-        while (futex_wake(words[0], 1) == 0) std::this_thread::yield();
-    });
-    CHECK(futex_wait_blocking(words[0], 0, forever) == futex_end::woken);
-}
-
-TEST_CASE("futex: a thread tries until it succeeds, or once more at its deadline") {
-    shared_words words;
-    const auto take = [&] { return take_token(words[0]); };
-    words[0] = 1;
-    CHECK(futex_block(take, no_wait));
-    CHECK_FALSE(futex_block(take, no_wait));
-    CHECK_FALSE(futex_block(take, clock::now() + 5ms));
-    int attempts = 0;
-    const auto late = [&] {
-        if (++attempts == 2) words[0] = 1;
-        return take_token(words[0]);
-    };
-    CHECK(futex_block(late, no_wait));
-    CHECK(attempts == 2);
-    std::vector<std::jthread> takers;
-    takers.reserve(4);
-    std::atomic<int> taken{0};
-    for (int t = 0; t < 4; ++t) {
-        takers.emplace_back([&] {
-            for (int i = 0; i < 100; ++i) taken += futex_block(take, forever) ? 1 : 0;
-        });
-    }
-    for (int i = 0; i < 400; ++i) give_token(words[0]);
-    takers.clear();
-    CHECK(taken == 400);
-    CHECK(words[0] == 0);
-}
-
-TEST_CASE("futex: a signal does not end a thread's sleep") {
-    struct sigaction before{};
-    struct sigaction counts{};
-    static std::atomic<int> signals;
-    signals = 0;
-    counts.sa_handler = [](int) { ++signals; };  // and no SA_RESTART
-    REQUIRE(::sigaction(SIGUSR1, &counts, &before) == 0);
-    shared_words words;
-    std::atomic<bool> over{false};
-    futex_end how = futex_end::failed;
-    {
-        std::jthread sleeper([&] {
-            how = futex_wait_blocking(words[0], 0, forever);
-            over = true;
-        });
-        for (int sent = 1; sent <= 20; ++sent) {
-            ::pthread_kill(sleeper.native_handle(), SIGUSR1);
-            while (signals < sent) std::this_thread::yield();
-        }
-        CHECK_FALSE(over);
-        while (futex_wake(words[0], 1) == 0) std::this_thread::yield();
-    }
-    CHECK(how == futex_end::woken);
-    ::sigaction(SIGUSR1, &before, nullptr);
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 
 #include <lariat/base/error.hpp>
 #include <lariat/offload/signals.hpp>
-#include <lariat/task/timeout.hpp>
 #include <lariat/task/local.hpp>
 #include <lariat/task/sleep.hpp>
+#include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
 

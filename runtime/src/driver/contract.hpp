@@ -42,8 +42,8 @@ namespace lariat::detail {
 /// Multishot       A refusal may come as submit's true, with `more` false. While every buffer
 ///                 is held a receive gets a block of its own; without memory for that it waits for
 ///                 give_back and is told nothing. `starved` counts both.
-/// Flags           MSG_DONTWAIT: -EAGAIN instead of a wait; of an accept under io_uring before Linux
-///                 6.10 -EINVAL, and it took none. SIGPIPE is not raised (a `write` to a
+/// Flags           MSG_DONTWAIT: -EAGAIN instead of a wait; of an accept under io_uring before
+///                 Linux 6.10 -EINVAL, and it took none. SIGPIPE is not raised (a `write` to a
 ///                 pipe before Linux 6.18 may raise it under io_uring).
 /// Files           What asks a file system (file_ops.hpp) may block where it is done, and waits for
 ///                 no readiness. A driver that cannot do it beside its loop answers -EOPNOTSUPP, at

@@ -14,8 +14,9 @@ inline constexpr int would_block = INT_MIN;
 
 /// True: the caller gave MSG_DONTWAIT, so that EAGAIN is the answer and no reason to wait.
 [[nodiscard]] inline bool never_waits(const op& o) noexcept {
-    const bool has_flags = o.code == op_code::accept || o.code == op_code::recv || o.code == op_code::send ||
-                           o.code == op_code::recv_msg || o.code == op_code::send_msg;
+    const bool has_flags = o.code == op_code::accept || o.code == op_code::recv ||
+                           o.code == op_code::send || o.code == op_code::recv_msg ||
+                           o.code == op_code::send_msg;
     return has_flags && (o.argument & MSG_DONTWAIT) != 0;
 }
 

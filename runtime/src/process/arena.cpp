@@ -100,8 +100,7 @@ reference* add_reference(transaction& change, cell& to, std::atomic<reference*>&
 
 }  // namespace
 
-void move_reference(transaction& change, reference& item,
-                    std::atomic<reference*>& list) noexcept {
+void move_reference(transaction& change, reference& item, std::atomic<reference*>& list) noexcept {
     unlink(change, item);
     link(change, item, list);
 }

@@ -25,8 +25,8 @@ static_assert(sizeof(reference) == 32);
 /// Heads a block of shared memory; the body follows.
 ///
 /// Invariant 1  `references` counts the reference records that lead here
-/// Invariant 2  it is on the arena's list of cells from the transaction that makes it to the one that
-///              frees its block. At 0 references it is dying: `freed_by` empties `held`, and if
+/// Invariant 2  it is on the arena's list of cells from the transaction that makes it to the one
+///              that frees its block. At 0 references it is dying: `freed_by` empties `held`, and if
 ///              that process is killed meanwhile, the sweeper goes on
 struct alignas(64) cell {
     const cell_kind* kind;

@@ -185,10 +185,10 @@ void pool_server::call_some() noexcept {
     by_message_ = false;
     while (!plain_.empty() && !by_message_ && now - begun < bell_pause) {
         if (unrung_ && now - rung_ >= bell_pause) ring();
-        plain_call next = std::move(plain_.front());
+        plain_call first = std::move(plain_.front());
         plain_.pop_front();
-        if (!board_.begin(next.slot, next.id)) continue;  // it was withdrawn
-        perform(next);
+        if (!board_.begin(first.slot, first.id)) continue;  // it was withdrawn
+        perform(first);
         now = clock::now();
     }
     if (plain_.empty()) {

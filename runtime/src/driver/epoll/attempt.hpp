@@ -20,8 +20,8 @@ struct attempt_row {
     bool needs_nonblocking = false;  ///< the call has no MSG_DONTWAIT (read, write: off a socket)
 };
 
-/// By op code. `nop`, `poll`, `close`, `futex_wait` and what is asked of files have no row: they are
-/// no attempts.
+/// By op code. `nop`, `poll`, `close`, `futex_wait` and what is asked of files have no row: they
+/// are no attempts.
 extern const std::array<attempt_row, op_code_count> attempt_rows;
 
 [[nodiscard]] inline const attempt_row& row_of(const op& operation) noexcept {
