@@ -1,5 +1,6 @@
 #include <lariat/loop/futex.hpp>
 
+#include "death.hpp"
 #include "futex_support.hpp"
 #include "leak_check.hpp"
 #include "test_loop.hpp"

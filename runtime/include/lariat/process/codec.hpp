@@ -153,7 +153,12 @@ struct plain_codec<T, codec_kind::bytes> : codec_of_parts<> {
     static constexpr bool bulk = true;
 
     static void write(parcel_writer& to, const T& value) {
-        to.append(std::addressof(value), sizeof(T));
+        if constexpr (std::is_empty_v<T>) {  // its bytes were never written (a lambda's one)
+            const std::array<std::byte, sizeof(T)> none{};
+            to.append(none.data(), none.size());
+        } else {
+            to.append(std::addressof(value), sizeof(T));
+        }
     }
     [[nodiscard]] static T read(parcel_reader& from) {
         if constexpr (std::is_default_constructible_v<T>) {
