@@ -183,10 +183,8 @@ void pool_server::call_some() noexcept {
     const time_point begun = clock::now();
     time_point now = begun;
     by_message_ = false;
-    while (!plain_.empty() && now - begun < bell_pause) {
+    while (!plain_.empty() && !by_message_ && now - begun < bell_pause) {
         if (unrung_ && now - rung_ >= bell_pause) ring();
-        flush_overflow();        // the pool looks at the board by itself, not in here
-        if (by_message_) break;  // it goes out at the next turn, not after a call that may be long
         plain_call first = std::move(plain_.front());
         plain_.pop_front();
         if (!board_.begin(first.slot, first.id)) continue;  // it was withdrawn
