@@ -18,6 +18,10 @@ void subprocess_benches(suite& all);
 void sync_benches(suite& all);
 void queue_benches(suite& all);
 void shared_benches(suite& all);
-void process_benches(suite& all);  // only where there are processes
+// Only where there are processes.
+void process_benches(suite& all);
+void shm_benches(suite& all);
+void shm_queue_benches(suite& all);
+void pool_benches(suite& all);
 
 }  // namespace bench

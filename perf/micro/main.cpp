@@ -38,6 +38,9 @@ int main(int argc, char** argv) {
         bench::shared_benches(all);
 #ifdef BENCH_PROCESSES
         bench::process_benches(all);
+        bench::shm_benches(all);
+        bench::shm_queue_benches(all);
+        bench::pool_benches(all);
 #endif
         if (!chosen.json.empty()) save_json(all, chosen.json);
     } catch (const std::exception& failure) {

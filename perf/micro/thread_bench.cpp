@@ -1,4 +1,4 @@
-// Between threads: posting to a loop that works, waking one that sleeps.
+// Between threads: posting to a loop that works, waking one that sleeps, calling one.
 #include <lariat/lariat.hpp>
 
 #include <future>
@@ -90,6 +90,28 @@ double wake_and_back() {
     return microseconds;
 }
 
+lariat::task<double> calls_to_a_core(lariat::cores& all) {
+    constexpr int rounds = 5'000;
+    bench::pin_this_thread(0);
+    auto nothing = [] {};
+    co_await all.call_on(1, nothing);
+    const wall_watch watch;
+    for (int i = 0; i < rounds; ++i) co_await all.call_on(1, nothing);
+    co_return watch.each(rounds) / 1e3;
+}
+
+/// Two loops of one process, each asleep while the other works.
+double call_and_back() {
+    double microseconds = 0;
+    std::thread timed([&microseconds] {
+        lariat::cores_options options;
+        options.count = 2;
+        microseconds = lariat::run(lariat::with_cores(options, calls_to_a_core));
+    });
+    timed.join();
+    return microseconds;
+}
+
 constexpr int offloads = 20'000;
 
 lariat::task<> offload_again_and_again() {
@@ -117,5 +139,7 @@ void bench::thread_benches(suite& all) {
     if (std::thread::hardware_concurrency() > 1) {
         all.add("wake a sleeping loop on the other core and back", "us",
                 1.1 * all.median_of(wake_floor), wake_and_back);
+        all.add("call_on: a function on the other core, and its result back", "us",
+                1.1 * all.median_of(wake_floor), call_and_back);
     }
 }

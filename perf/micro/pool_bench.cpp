@@ -1,0 +1,115 @@
+// A pool of processes: one call there and back, and maps of functions that do next to nothing.
+#include <lariat/lariat.hpp>
+#include <lariat/process/pool.hpp>
+
+#include <cstddef>
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+#include "benches.hpp"
+
+namespace {
+
+using bench::wall_watch;
+
+constexpr std::size_t workers = 2;
+constexpr std::size_t round_trips = 2'000;
+constexpr std::size_t in_chunks = 2'000'000;
+constexpr std::size_t one_by_one = 200'000;
+constexpr std::size_t additions = 300'000'000;
+
+long square(long n) { return n * n; }
+lariat::task<long> square_task(long n) { co_return n* n; }
+
+long add_up(long to) {
+    long sum = 0;
+    for (long i = 0; i < to; ++i) {
+        sum += i;
+        asm volatile("" : "+r"(sum));
+    }
+    return sum;
+}
+
+std::vector<long> numbers(std::size_t count) {
+    std::vector<long> all(count);
+    std::iota(all.begin(), all.end(), 0L);
+    return all;
+}
+
+lariat::task<double> round_trip() {
+    lariat::process_pool pool(1);
+    long sum = co_await pool.run(square, 1L);
+    const wall_watch watch;
+    for (std::size_t i = 0; i < round_trips; ++i) {
+        const long one = co_await pool.run(square, 1L);
+        sum += one;
+    }
+    const double each = watch.each(round_trips) / 1e3;
+    bench::keep(sum);
+    co_await pool.close();
+    co_return each;
+}
+
+template <class Fn>
+lariat::task<double> map(Fn fn, std::size_t count, std::size_t chunk) {
+    lariat::process_pool pool(workers);
+    const std::vector<long> inputs = numbers(count);
+    (void)co_await pool.map(square, inputs, 1000);  // all workers are up
+    const wall_watch watch;
+    const std::vector<long> squares = co_await pool.map(fn, inputs, chunk);
+    const double each = watch.each(count) / 1e3;
+    if (squares.back() != inputs.back() * inputs.back()) throw std::runtime_error("a wrong square");
+    co_await pool.close();
+    co_return each;
+}
+
+lariat::task<double> imap() {
+    lariat::process_pool pool(workers);
+    const std::vector<long> inputs = numbers(one_by_one);
+    (void)co_await pool.map(square, inputs, 1000);
+    const wall_watch watch;
+    auto squares = pool.imap(square, inputs);
+    long sum = 0;
+    auto next = co_await squares.next();
+    while (next) {
+        sum += *next;
+        next = co_await squares.next();
+    }
+    bench::keep(sum);
+    const double each = watch.each(one_by_one) / 1e3;
+    co_await pool.close();
+    co_return each;
+}
+
+/// 300 x 10^6 additions would take long: a hundredth of each.
+lariat::task<double> additions_in_two() {
+    lariat::process_pool pool(workers);
+    const std::vector<long> parts(300, static_cast<long>(additions / 300));
+    (void)co_await pool.map(square, parts, 1);
+    const wall_watch alone;
+    bench::keep(add_up(static_cast<long>(additions)));
+    const double by_one = alone.nanoseconds();
+    const wall_watch watch;
+    const std::vector<long> sums = co_await pool.map(add_up, parts, 1);
+    bench::keep(sums);
+    const double share = watch.nanoseconds() / by_one;
+    co_await pool.close();
+    co_return share;
+}
+
+}  // namespace
+
+void bench::pool_benches(suite& all) {
+    all.add("process_pool: run, there and back", "us", 60,
+            [] { return lariat::run(round_trip()); });
+    all.add("process_pool: map an item, automatic chunks", "us", 0.03,
+            [] { return lariat::run(map(square, in_chunks, 0)); });
+    all.add("process_pool: map an item, chunks of 1", "us", 1.5,
+            [] { return lariat::run(map(square, one_by_one, 1)); });
+    all.add("process_pool: map a task, chunks of 1", "us", 0,
+            [] { return lariat::run(map(square_task, one_by_one, 1)); });
+    all.add("process_pool: imap an item", "us", 0, [] { return lariat::run(imap()); });
+    all.add("process_pool(2): additions, of one core's time", "share", 0.55,
+            [] { return lariat::run(additions_in_two()); });
+}
