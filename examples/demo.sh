@@ -85,6 +85,8 @@ shows run_programs 'exit code 0, output 4 bytes, errors 4 bytes' \
     'exit code -15, output 0 bytes, errors 0 bytes' 'tr says: FROM LARIAT' 'tr ended with 0' \
     'sorted: the first is 1, of 1288895 bytes' 'asked, then killed: -9' \
     'too slow: the program was ended' 'no such program: no-such-program: No such file or directory'
+shows map_reduce '10 different words, "wood" 4 times' \
+    '9592 primes below 100000, counted by all cores'
 
 if [ -x "$examples/process_pool" ]; then
     shows process_pool '9592 primes below 100000' 'the root of a million is 1000' \

@@ -5,7 +5,9 @@
 #include <lariat/base/clock.hpp>
 #include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
+#include <lariat/cores/cores.hpp>
 #include <lariat/cores/loop_thread.hpp>
+#include <lariat/cores/sharded.hpp>
 #include <lariat/loop/call_on.hpp>
 #include <lariat/loop/future.hpp>
 #include <lariat/loop/interval.hpp>

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <lariat/loop/call_on.hpp>
+#include <lariat/loop/loop_ref.hpp>
+#include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/task.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <ranges>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+/// Library use: what cores and sharded send from core to core.
+namespace lariat::detail {
+
+/// A function with its arguments, called once.
+template <class Fn, class... Args>
+struct core_call {
+    template <class F, class... A>
+    explicit core_call(std::in_place_t /*tag*/, F&& function, A&&... arguments)
+        : fn(std::forward<F>(function)), args(std::forward<A>(arguments)...) {}
+
+    decltype(auto) operator()() {
+        return std::apply(
+            [this](Args&... each) -> decltype(auto) { return std::invoke(fn, std::move(each)...); },
+            args);
+    }
+
+    Fn fn;
+    std::tuple<Args...> args;
+};
+
+template <class Fn, class... Args>
+[[nodiscard]] auto bind_core_call(Fn&& fn, Args&&... args) {
+    return core_call<std::decay_t<Fn>, std::decay_t<Args>...>(std::in_place, std::forward<Fn>(fn),
+                                                              std::forward<Args>(args)...);
+}
+
+/// What a call gives to who awaits it.
+template <class Fn, class... Args>
+using called_result = typename called_value<std::invoke_result_t<Fn&, Args...>>::type;
+
+/// A call with a frame of its own, for a gather.
+template <class Fn>
+task<called_result<Fn>> call_apart(loop_ref where, Fn fn) {
+    auto call = lariat::call_on(where, std::move(fn));
+    co_return co_await std::move(call);
+}
+
+/// Folds what a gather gives, in its order.
+template <class Gathered, class Value, class Reducer>
+task<Value> fold(Gathered parts, Value value, Reducer reducer) {
+    auto all = co_await std::move(parts);
+    for (auto&& each : all) {
+        value = std::invoke(reducer, std::move(value), std::move(each));
+    }
+    co_return value;
+}
+
+/// A range that cores share out among themselves: each takes some items, and comes back for more.
+template <class Range, class Mapped>
+struct shared_work {
+    explicit shared_work(const Range& all, std::size_t cores)
+        : items(&all),
+          count(static_cast<std::size_t>(std::ranges::size(all))),
+          share(std::clamp<std::size_t>(count / (8 * cores), 1, most_at_once)),
+          results(count) {}
+
+    // The end of one core's last share is the time that all others may wait for it: so there are
+    // several to a core. And a loop is held by one share at most before it looks at the others.
+    static constexpr std::size_t most_at_once = 256;
+
+    const Range* items;
+    std::size_t count;
+    std::size_t share;
+    std::atomic<std::size_t> next{0};
+    std::vector<std::optional<Mapped>> results;  ///< each written by the one who took its item
+};
+
+template <class Range, class Mapped, class Mapper>
+task<> map_shares(shared_work<Range, Mapped>& work, Mapper mapper) {
+    using called = std::invoke_result_t<Mapper&, std::ranges::range_reference_t<const Range>>;
+    using distance = std::ranges::range_difference_t<const Range>;
+    const auto first = std::ranges::begin(*work.items);
+    for (;;) {
+        // Relaxed: it only shares out; the results are shown by the answers of the calls.
+        const std::size_t from = work.next.fetch_add(work.share, std::memory_order_relaxed);
+        if (from >= work.count) co_return;
+        const std::size_t to = std::min(work.count, from + work.share);
+        for (std::size_t i = from; i < to; ++i) {
+            if constexpr (is_task<called>) {
+                Mapped mapped = co_await std::invoke(mapper, first[static_cast<distance>(i)]);
+                work.results[i].emplace(std::move(mapped));
+            } else {
+                work.results[i].emplace(std::invoke(mapper, first[static_cast<distance>(i)]));
+            }
+        }
+        co_await yield_now();
+    }
+}
+
+}  // namespace lariat::detail
