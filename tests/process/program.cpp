@@ -63,7 +63,9 @@ std::optional<int> before_tests(int argc, char** argv) {
     return std::nullopt;
 }
 
-program::program(const char* role_name) {
+std::string program::own_file() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
+
+program::program(const char* role_name, std::string self) {
     auto [their_input, input] = make_pipe();
     auto [output, their_output] = make_pipe();
     posix_spawn_file_actions_t streams;
@@ -71,7 +73,6 @@ program::program(const char* role_name) {
     ::posix_spawn_file_actions_adddup2(&streams, their_input.get(), STDIN_FILENO);
     ::posix_spawn_file_actions_adddup2(&streams, their_output.get(), STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&streams, their_output.get(), STDERR_FILENO);
-    std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
     std::string word = "role";
     std::string name = role_name;
     std::array<char*, 4> argv{self.data(), word.data(), name.data(), nullptr};

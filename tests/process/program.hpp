@@ -21,7 +21,9 @@ class role {
 /// with `let_go`.
 class program {
  public:
-    explicit program(const char* role_name);
+    explicit program(const char* role_name) : program(role_name, own_file()) {}
+    /// The same from a copy of its file.
+    program(const char* role_name, std::string file);
     program(const program&) = delete;
     program& operator=(const program&) = delete;
     ~program();
@@ -41,6 +43,8 @@ class program {
         let_go();
         return wait();
     }
+
+    [[nodiscard]] static std::string own_file();
 
  private:
     int pid_ = -1;

@@ -165,7 +165,7 @@ void* cell_ref::address() const noexcept {
 
 const cell_kind& cell_ref::kind() const noexcept {
     require(local_ != nullptr, "this handle names no shared object: it was moved from");
-    return *local_->shared->kind;
+    return *local_->shared->kind.get();
 }
 
 void cell_ref::drop() noexcept {
@@ -202,10 +202,12 @@ cell_ref cell_ref::take(transit_ref&& arrived, const cell_kind& wanted) {
                                 "this message names a shared object that is not there");
     }
     cell* shared = item->to.load(std::memory_order_relaxed);
-    if (shared->kind != &wanted)
-        throw std::system_error(EBADMSG, std::system_category(),
-                                std::string("this message brought a shared ") + shared->kind->name +
-                                    " where a " + wanted.name + " is read");
+    if (const cell_kind* const brought = shared->kind.get(); brought != &wanted)
+        throw std::system_error(
+            EBADMSG, std::system_category(),
+            std::string("this message brought a shared ") +
+                (brought == nullptr ? "object of a library that is not here" : brought->name) +
+                " where a " + wanted.name + " is read");
     local_cells& all = locals();
     const std::lock_guard hold(all.lock);
     std::unique_ptr<local_cell>& known = all.by_address[shared];

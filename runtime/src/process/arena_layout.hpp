@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/process/arena.hpp>
+#include <lariat/process/image_pointer.hpp>
 #include <lariat/process/transaction.hpp>
 
 #include <array>
@@ -29,7 +30,7 @@ static_assert(sizeof(reference) == 32);
 ///              that frees its block. At 0 references it is dying: `freed_by` empties `held`, and if
 ///              that process is killed meanwhile, the sweeper goes on
 struct alignas(64) cell {
-    const cell_kind* kind;
+    image_pointer<cell_kind> kind;
     std::uint32_t size_class;
     std::atomic<std::uint32_t> references;
     std::atomic<owner_id> freed_by;  // whose reference was the last

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 namespace lariat::detail {
@@ -49,15 +50,36 @@ bool commit(std::uint64_t offset, std::uint64_t bytes) noexcept {
     throw std::system_error(error, std::system_category(), what);
 }
 
+// Where a program executed anew will have nothing: far from where the kernel puts programs, their
+// libraries, heaps and stacks, and the sanitizers' shadows, on x86-64 and on AArch64 with 48 bits.
+// At random, so that nobody knows it beforehand. Where the kernel cannot, it chooses for itself.
+void* quiet_place() noexcept {
+    constexpr std::uintptr_t first = std::uintptr_t{32} << 40U;
+    constexpr std::uintptr_t places = std::uintptr_t{1} << 23U;
+    constexpr std::uintptr_t apart = std::uintptr_t{2} << 20U;  // a huge page
+    std::uintptr_t number = 0;
+    if (::getrandom(&number, sizeof number, GRND_NONBLOCK) < 0) number = 0;
+    return reinterpret_cast<void*>(first + number % places * apart);
+}
+
+constexpr int mapping_flags = MAP_SHARED | MAP_NORESERVE;
+
 void* reserve(int memory, std::size_t& bytes) {
     const std::size_t least = bytes / 16;
     for (;;) {
         void* mapped =
-            ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory, 0);
+            ::mmap(quiet_place(), bytes, PROT_READ | PROT_WRITE, mapping_flags, memory, 0);
         if (mapped != MAP_FAILED) return mapped;
         if (errno != ENOMEM || bytes / 2 < least) refuse(errno, "reserving shared memory");
         bytes /= 2;
     }
+}
+
+/// A child forked by hand is nobody, until the fork server makes it a member.
+int notice_forks() noexcept {
+    static const int refused = ::pthread_atfork(
+        nullptr, nullptr, +[] { this_owner.store(nobody, std::memory_order_relaxed); });
+    return refused;
 }
 
 }  // namespace
@@ -82,10 +104,21 @@ void create_arena(std::size_t bytes) {
     here.header->top.store(round_up(sizeof(arena_header), page), std::memory_order_relaxed);
     here.header->committed.store(head, std::memory_order_relaxed);
     here.memory = memory.release();
-    // A child forked by hand is nobody, until the fork server makes it a member.
-    static const int registered = ::pthread_atfork(
-        nullptr, nullptr, +[] { this_owner.store(nobody, std::memory_order_relaxed); });
-    if (registered != 0) refuse(registered, "making shared memory (pthread_atfork)");
+    if (const int error = notice_forks()) refuse(error, "making shared memory (pthread_atfork)");
+}
+
+int map_arena(int memory, std::uintptr_t where, std::size_t bytes) {
+    void* const wanted = reinterpret_cast<void*>(where);
+    void* const mapped = ::mmap(wanted, bytes, PROT_READ | PROT_WRITE,
+                                mapping_flags | MAP_FIXED_NOREPLACE, memory, 0);
+    if (mapped == MAP_FAILED) return errno;
+    if (mapped != wanted) {  // a kernel before 4.17, or a sanitizer, takes it for a wish
+        ::munmap(mapped, bytes);
+        return EEXIST;
+    }
+    here.header = static_cast<arena_header*>(mapped);
+    here.memory = memory;
+    return notice_forks();
 }
 
 std::uint32_t class_for(std::uint64_t bytes) {

@@ -17,6 +17,9 @@ namespace lariat::detail {
 ///
 /// Pre: once in a family, before its fork server is made. Errors: std::system_error.
 void create_arena(std::size_t bytes);
+/// The same memory, in a process that was executed anew. EEXIST: something else lies there. Returns
+/// 0 or an errno.
+[[nodiscard]] int map_arena(int memory, std::uintptr_t where, std::size_t bytes);
 /// The memory's own: every process of the family keeps it open. -1: there is none.
 [[nodiscard]] int arena_descriptor() noexcept;
 

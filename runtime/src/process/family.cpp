@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -105,6 +106,11 @@ family& family::required(const char* verb) {
 }
 
 void family::enter(unique_fd channel, identity who) {
+    if (the_one.load(std::memory_order_relaxed) == nullptr) {
+        std::unique_ptr<family> made(new family);
+        made->modules_ = loaded_modules();
+        the_one.store(made.release(), std::memory_order_release);
+    }
     family& self = *the_one.load(std::memory_order_relaxed);
     self.home_ = fork_guard();
     self.who_ = std::move(who);
@@ -123,7 +129,7 @@ void family::check(const start_request& request, const std::string& name) const 
                                "ended at any moment, and they would be left");
     for (const std::uintptr_t address :
          {reinterpret_cast<std::uintptr_t>(request.call.entry), request.function}) {
-        if (address == 0 || modules_.contains(address)) continue;
+        if (address == 0 || module_of(modules_, address) != nullptr) continue;
         const std::string file = module_file(address);
         throw std::invalid_argument(
             "process::start: the function of " + name + " lies in " +
@@ -158,12 +164,13 @@ started_process family::start(start_request& request) {
 
     start_message head;
     head.name_bytes = static_cast<std::uint32_t>(std::min(made.name.size(), most_name_bytes));
-    head.entry = reinterpret_cast<std::uintptr_t>(request.call.entry);
+    head.entry = request.call.entry;
     head.body_bytes = body.size();
     head.references = static_cast<std::uint32_t>(given.references.size());
     head.descriptors = static_cast<std::uint32_t>(given.descriptors.size());
     head.core = request.options.core ? static_cast<std::int32_t>(*request.options.core) : -1;
     head.daemon = request.options.daemon;
+    head.anew = request.anew;
     head.body_in_memory_file = static_cast<bool>(file);
     const bytes_view name = std::as_bytes(std::span(made.name).first(head.name_bytes));
     const start_reply reply =

@@ -53,7 +53,7 @@ class family {
     static void begin();
     /// The same; a refusal is kept, for `required` to throw.
     static void try_to_begin() noexcept;
-    /// In a new process, which inherited its maker's.
+    /// In a new process, which inherited its maker's, or has none: it was executed anew.
     static void enter(unique_fd channel, identity who);
 
     [[nodiscard]] started_process start(start_request& request);
@@ -64,6 +64,7 @@ class family {
     void leave() noexcept;
 
     [[nodiscard]] const identity& who() const noexcept { return who_; }
+    [[nodiscard]] const std::vector<loaded_module>& modules() const noexcept { return modules_; }
     [[nodiscard]] bool at_home() const noexcept { return home_.at_home(); }
 
     void add_child(process_state& child);
@@ -92,7 +93,7 @@ class family {
     std::mutex channel_mutex_;
     unique_fd channel_;
     pid_t server_ = -1;  ///< in the first process: a child of its own, to be waited for
-    loaded_modules modules_;
+    std::vector<loaded_module> modules_;  ///< when it began
     std::atomic<std::uint64_t> named_{0};
     std::mutex children_mutex_;
     std::vector<process_state*> children_;

@@ -9,6 +9,7 @@
 #include "process/arena_memory.hpp"
 #include "process/family.hpp"
 #include "process/fork_server.hpp"
+#include "process/fresh_process.hpp"
 #include "process/open_descriptors.hpp"
 #include "process/slots.hpp"
 
@@ -98,11 +99,12 @@ pid_t make_copy() noexcept { return static_cast<pid_t>(::syscall(SYS_clone, 0, 0
 }  // namespace
 
 void family::begin() {
+    follow_fresh_orders();
     if (the_one.load(std::memory_order_acquire) != nullptr)
         return (void)required("lariat::start_fork_server");
     require_to_be_alone();
     std::unique_ptr<family> made(new family);
-    made->modules_ = loaded_modules::now();
+    made->modules_ = loaded_modules();
     server_orders orders;
     if (const int error = make_channel(made->channel_, orders.channel))
         throw std::system_error(error, std::system_category(), "the fork server's channel");
@@ -146,6 +148,7 @@ void family::try_to_begin() noexcept {
 
 bool start_fork_server_with_first_loop() noexcept {
     before_first_loop.store(&family::try_to_begin, std::memory_order_relaxed);
+    take_fresh_orders();
     return true;
 }
 

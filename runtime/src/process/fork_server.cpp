@@ -5,6 +5,7 @@
 
 #include "offload/uninterrupted.hpp"
 #include "process/channel.hpp"
+#include "process/fresh_process.hpp"
 #include "process/members.hpp"
 #include "process/new_process.hpp"
 #include "process/protocol.hpp"
@@ -202,7 +203,7 @@ bool fork_server::take_apart(const start_message& asked, std::span<const std::by
         return false;
     const auto name = rest.first(asked.name_bytes);
     const auto body = rest.subspan(asked.name_bytes);
-    as.entry = reinterpret_cast<const call_entry*>(asked.entry);
+    as.entry = asked.entry;
     as.who.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
     as.who.child = true;
     as.who.daemon = asked.daemon;
@@ -244,6 +245,7 @@ start_reply fork_server::make(member& asker, const start_message& asked, std::si
     as.limit = &orders_.descriptors;
     for (const std::uint64_t id : as.references) entrust(id, as.owner);
     const pid_t pid = ::fork();
+    if (pid == 0 && asked.anew) execute_anew(as);
     if (pid == 0) live(as);
     if (pid < 0) {
         const int error = errno;

@@ -11,6 +11,7 @@
 #include "process/slots.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -81,24 +82,16 @@ void bind_daemon(const birth& as) noexcept {
     if (::getppid() != as.server) ::_exit(128 + SIGKILL);
 }
 
-void begin(birth& as) {
-    bind_daemon(as);
-    close_the_rest(as);
-    enter_slot(as.owner);
-    (void)::setrlimit(RLIMIT_NOFILE, as.limit);
-    constexpr std::size_t shown = 15;  // prctl(2)
-    (void)::prctl(PR_SET_NAME, as.who.name.substr(0, shown).c_str());
-    family::enter(std::move(as.channel), as.who);
-    (void)::sigprocmask(SIG_SETMASK, as.mask, nullptr);
-}
-
 void run_call(birth& as) {
-    if (as.entry->is_task) {
-        (void)lariat::run(as.entry->begin(std::move(as.given)));
+    const call_entry& entry = *as.entry.get();
+    if (entry.is_task) {
+        (void)lariat::run(entry.begin(std::move(as.given)));
     } else {
-        (void)as.entry->run(std::move(as.given));
+        (void)entry.run(std::move(as.given));
     }
 }
+
+}  // namespace
 
 void tell(const std::exception_ptr& thrown) noexcept {
     try {
@@ -115,20 +108,31 @@ void tell(const std::exception_ptr& thrown) noexcept {
     }
 }
 
-}  // namespace
-
 void end_child(int code) noexcept {
     flush_streams();
     ::_exit(code);
 }
 
-void live(birth& as) noexcept {
-    // What std::exit runs first of all that is there now. What this process registers itself runs
-    // before it, and what it inherited, which is the first process's, never.
-    if (::on_exit([](int code, void*) { end_child(code); }, nullptr) != 0) end_child(EXIT_FAILURE);
+void name_thread(const birth& as) noexcept {
+    constexpr std::size_t shown = 15;  // prctl(2)
+    std::array<char, shown + 1> name{};
+    as.who.name.copy(name.data(), shown);
+    (void)::prctl(PR_SET_NAME, name.data());
+}
+
+void begin_life(birth& as) {
+    bind_daemon(as);
+    close_the_rest(as);
+    enter_slot(as.owner);
+    (void)::setrlimit(RLIMIT_NOFILE, as.limit);
+    name_thread(as);
+    family::enter(std::move(as.channel), as.who);
+    (void)::sigprocmask(SIG_SETMASK, as.mask, nullptr);
+}
+
+void run_and_exit(birth& as) noexcept {
     int code = EXIT_SUCCESS;
     try {
-        begin(as);
         pin(as);
         if (as.body) read_body(as);
         for (const std::uint64_t id : as.references) as.given.references.emplace_back(id);
@@ -138,6 +142,19 @@ void live(birth& as) noexcept {
         code = EXIT_FAILURE;
     }
     std::exit(code);
+}
+
+void live(birth& as) noexcept {
+    // What std::exit runs first of all that is there now. What this process registers itself runs
+    // before it, and what it inherited, which is the first process's, never.
+    if (::on_exit([](int code, void*) { end_child(code); }, nullptr) != 0) end_child(EXIT_FAILURE);
+    try {
+        begin_life(as);
+    } catch (...) {
+        tell(std::current_exception());
+        std::exit(EXIT_FAILURE);
+    }
+    run_and_exit(as);
 }
 
 }  // namespace lariat::detail

@@ -40,8 +40,10 @@ worker_call& call_of(list_link& link) noexcept {
 cell_ref hold(transit_ref&& under_way) {
     const auto* item =
         reinterpret_cast<const reference*>(static_cast<std::uintptr_t>(under_way.id()));
-    const cell_kind& kind = *item->to.load(std::memory_order_relaxed)->kind;
-    return cell_ref::take(std::move(under_way), kind);
+    const cell_kind* const kind = item->to.load(std::memory_order_relaxed)->kind.get();
+    if (kind == nullptr)
+        throw parcel_error("this call takes a shared object of a library that is not loaded here");
+    return cell_ref::take(std::move(under_way), *kind);
 }
 
 }  // namespace

@@ -152,8 +152,9 @@ bool pool_server::obey(parcel&& orders) {
 }
 
 void pool_server::take_call(const pool_order& order, parcel&& arguments) {
-    if (order.entry->is_task) return begin_task(order, std::move(arguments));
-    plain_.push_back(plain_call{order.slot, order.id, order.entry, std::move(arguments)});
+    const call_entry* const entry = order.entry.get();
+    if (entry->is_task) return begin_task(order, std::move(arguments));
+    plain_.push_back(plain_call{order.slot, order.id, entry, std::move(arguments)});
 }
 
 void pool_server::begin_task(const pool_order& order, parcel&& arguments) {
@@ -167,7 +168,7 @@ task<> pool_server::run_task(pool_server& self, pool_order order, parcel argumen
         parcel answer;
         auto kind = answer_kind::value;
         try {
-            auto begun = order.entry->begin(std::move(arguments));
+            auto begun = order.entry.get()->begin(std::move(arguments));
             answer = co_await std::move(begun);
         } catch (...) {  // `cancelled` as well: it ends here, and the pool is told
             kind = answer_kind::thrown;
@@ -300,7 +301,7 @@ worker_seed worker_seed::unpack_from(parcel_reader& from) {
     seed.board = cell_ref::take(from.take_reference(typeid(worker_seed)), pool_board_kind);
     pool_order first;
     from.take(&first, sizeof first, typeid(worker_seed));
-    seed.initializer.entry = first.entry;
+    seed.initializer.entry = first.entry.get();
     parcel& arguments = seed.initializer.arguments;
     arguments.bytes.resize(first.bytes);
     from.take(arguments.bytes.data(), first.bytes, typeid(worker_seed));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/base/unique_fd.hpp>
+#include <lariat/process/image_pointer.hpp>
 #include <lariat/process/message_stream.hpp>
 #include <lariat/process/packed_call.hpp>
 
@@ -19,7 +20,7 @@ struct pool_order {
     verb what = verb::stop;
     std::uint32_t slot = 0;
     std::uint64_t id = 0;
-    const call_entry* entry = nullptr;
+    image_pointer<call_entry> entry;
     std::uint64_t bytes = 0;
     std::uint32_t descriptors = 0;
     std::uint32_t references = 0;

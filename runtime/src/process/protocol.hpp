@@ -1,7 +1,10 @@
 #pragma once
 
-// What a family's processes and its fork server say to each other. They are copies of one image, so
-// the records travel as they lie in memory. A message begins with its record; the rest follows.
+// What a family's processes and its fork server say to each other. They run one program, so the
+// records travel as they lie in memory. A message begins with its record; the rest follows.
+
+#include <lariat/process/image_pointer.hpp>
+#include <lariat/process/packed_call.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -25,12 +28,13 @@ enum class message : std::uint32_t { start, failure, leave, kill };
 struct start_message {
     message what = message::start;
     std::uint32_t name_bytes = 0;
-    std::uint64_t entry = 0;  ///< a call_entry's address
+    image_pointer<call_entry> entry;
     std::uint64_t body_bytes = 0;
     std::uint32_t references = 0;
     std::uint32_t descriptors = 0;
     std::int32_t core = -1;
     bool daemon = false;
+    bool anew = false;  ///< the program is executed again
     bool body_in_memory_file = false;
 };
 

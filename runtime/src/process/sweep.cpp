@@ -39,8 +39,9 @@ void sweep_cells(owner_id dead) noexcept {
     for (cell* at = arena().cells.load(std::memory_order_relaxed); at != nullptr;
          at = at->next.load(std::memory_order_relaxed)) {
         if (at->references.load(std::memory_order_relaxed) == 0) continue;
-        if (at->kind->guard != nullptr) at->kind->guard(at->body())->recover(dead);
-        if (at->kind->sweep != nullptr) at->kind->sweep(at->body(), dead);
+        const cell_kind& kind = *at->kind.get();
+        if (kind.guard != nullptr) kind.guard(at->body())->recover(dead);
+        if (kind.sweep != nullptr) kind.sweep(at->body(), dead);
     }
     walk.commit();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <lariat/process/image_pointer.hpp>
 #include <lariat/process/wire.hpp>
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/task.hpp>
@@ -70,12 +71,12 @@ concept callable_in_one_way = requires { typename call_signature<Fn>::returned; 
 template <class Fn>
 concept plain_function = std::is_pointer_v<Fn> && std::is_function_v<std::remove_pointer_t<Fn>>;
 
-/// Functions go by their address: the processes of a family are forked from one image.
+/// Functions go by their address: the processes of a family run one program.
 template <class Fn>
 void write_function(parcel_writer& to, Fn&& function) {
     using type = std::decay_t<Fn>;
     if constexpr (plain_function<type>) {
-        write_value(to, reinterpret_cast<std::uintptr_t>(+function));
+        write_value(to, said_address(reinterpret_cast<std::uintptr_t>(+function)));
     } else {
         write_value(to, std::forward<Fn>(function));
     }
@@ -83,7 +84,10 @@ void write_function(parcel_writer& to, Fn&& function) {
 template <class Fn>
 [[nodiscard]] Fn read_function(parcel_reader& from) {
     if constexpr (plain_function<Fn>) {
-        return reinterpret_cast<Fn>(read_value<std::uintptr_t>(from));
+        const std::uintptr_t found = found_address(read_value<std::uintptr_t>(from));
+        if (found == 0) [[unlikely]]
+            from.refuse(typeid(Fn), "it is in a library that both sides have not loaded");
+        return reinterpret_cast<Fn>(found);
     } else {
         return read_value<Fn>(from);
     }

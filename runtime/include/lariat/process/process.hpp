@@ -119,6 +119,30 @@ class LARIAT_EXPORT process {
         return process(detail::make_request(options, std::forward<Fn>(function),
                                             std::forward<Args>(arguments)...));
     }
+    /// The same in the program executed anew, not in a copy of it: for what a copy cannot have, as
+    /// a library that minds to be forked. Nothing of this process's memory is there. Its static
+    /// objects are made again, and main() runs until it begins the family (start_fork_server, or
+    /// the first loop): there the function is called, and the process ends as std::exit ends it,
+    /// static objects and all. So what main() does before that is done again.
+    ///
+    /// Errors: those of start; what hinders the new program comes with its status (the file cannot
+    /// be executed any more; main() ended before it began the family) · Cost: that of the
+    /// program's start, some milliseconds.
+    template <class Fn, class... Args>
+        requires(!std::is_same_v<std::remove_cvref_t<Fn>, process_options>)
+    [[nodiscard("a process whose handle goes is ended: keep it, or detach() it")]] static process
+    spawn_fresh(Fn&& function, Args&&... arguments) {
+        return spawn_fresh(process_options(), std::forward<Fn>(function),
+                           std::forward<Args>(arguments)...);
+    }
+    template <class Fn, class... Args>
+    [[nodiscard("a process whose handle goes is ended: keep it, or detach() it")]] static process
+    spawn_fresh(const process_options& options, Fn&& function, Args&&... arguments) {
+        auto request = detail::make_request(options, std::forward<Fn>(function),
+                                            std::forward<Args>(arguments)...);
+        request.anew = true;
+        return process(std::move(request));
+    }
     /// Library use.
     explicit process(detail::start_request&& request);
 

@@ -13,6 +13,7 @@ struct start_request {
     packed_call call;             ///< given away if the process is started, else still here
     std::uintptr_t function = 0;  ///< its address, for one that has one
     process_options options;
+    bool anew = false;  ///< in the program executed again
 };
 
 template <class Fn, class... Args>

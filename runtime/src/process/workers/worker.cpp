@@ -2,6 +2,7 @@
 
 #include <lariat/loop/loop.hpp>
 #include <lariat/offload/signals.hpp>
+#include <lariat/process/image_pointer.hpp>
 #include <lariat/process/wire.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/race.hpp>
@@ -80,7 +81,7 @@ shared_counters shared_counters::unpack_from(parcel_reader& from) {
 }
 
 void worker_order::pack_into(parcel_writer& to) && {
-    write_value(to, reinterpret_cast<std::uintptr_t>(function));
+    write_value(to, said_address(reinterpret_cast<std::uintptr_t>(function)));
     write_value(to, counters);
     write_value(to, std::move(desk));
     write_value(to, index);
@@ -95,7 +96,7 @@ worker_order worker_order::unpack_from(parcel_reader& from) {
     const auto index = read_value<std::uint32_t>(from);
     const auto count = read_value<std::uint32_t>(from);
     const auto drain = read_value<std::int64_t>(from);
-    return worker_order{reinterpret_cast<worker_function>(address),
+    return worker_order{reinterpret_cast<worker_function>(found_address(address)),
                         std::move(counters),
                         std::move(desk),
                         index,

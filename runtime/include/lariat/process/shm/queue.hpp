@@ -190,7 +190,9 @@ class queue {
     [[nodiscard]] static queue unpack_from(detail::parcel_reader& from) {
         auto arrived =
             detail::shared_handle<detail::queue_body>::unpack(from, detail::queue_kind, typeid(T));
-        if (*arrived->of.type != typeid(T)) detail::throw_other_items(typeid(T), *arrived->of.type);
+        const std::type_info* const others = arrived->of.type.get();
+        if (others == nullptr) detail::throw_other_items(typeid(T), typeid(void));
+        if (*others != typeid(T)) detail::throw_other_items(typeid(T), *others);
         return queue(std::move(arrived));
     }
 

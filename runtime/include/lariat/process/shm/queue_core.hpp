@@ -2,6 +2,7 @@
 
 #include <lariat/base/config.hpp>
 #include <lariat/process/arena.hpp>
+#include <lariat/process/image_pointer.hpp>
 #include <lariat/process/parcel.hpp>
 #include <lariat/process/shm/wait_word.hpp>
 #include <lariat/process/transaction.hpp>
@@ -53,7 +54,7 @@ struct LARIAT_EXPORT queue_body {
         std::uint64_t max = 0;
         std::uint32_t payload_bytes = 0;
         bool bare = false;  ///< all items have one size, and are never boxed
-        const std::type_info* type = nullptr;
+        image_pointer<std::type_info> type;
     };
     /// One of the two ends. The cache line of its lock is that of its positions, too.
     struct side {
