@@ -29,8 +29,8 @@ namespace detail {
 
 inline constexpr std::uint32_t max_processes = 1024;  // a slot is 10 bits of an owner_id
 
-/// What the arena must know of a kind of shared object. One constant a kind: the family's processes
-/// are forked from one image, so its address says the same to all of them.
+/// What the arena must know of a kind of shared object. One constant a kind, whose address names it
+/// in all processes of the family (see image_pointer).
 struct cell_kind {
     const char* name;
     /// Where its body keeps its lock, for a kind that has one.

@@ -107,7 +107,7 @@ void write_argument(parcel_writer& to, Argument&& argument) {
 }
 
 /// How a call is run where it arrives. One constant a kind of call; its address names it in all
-/// processes of the family.
+/// processes of the family (see image_pointer).
 struct call_entry {
     bool is_task;
     /// A plain function, at once: the result, packed. Null for a task.
