@@ -77,7 +77,7 @@ show_tail() {
 # any other step as one.
 count_step() {
     local code=$1 last
-    last=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
+    last=$(grep -av '^[[:space:]]*$' "$log" | tail -n 1)
     if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
         passed=$((passed + BASH_REMATCH[1]))
         failed=$((failed + BASH_REMATCH[2]))
