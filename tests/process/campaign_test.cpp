@@ -57,9 +57,14 @@ class round {
  private:
     void take_seat(std::size_t seat) {
         const auto number = actors_++;
-        const bool on_loop = chance_.below(2) == 0;
-        sitting_[seat] = on_loop ? process::start(act_on_loop, on_, number, chance_())
-                                 : process::start(act_in_thread, on_, number, chance_());
+        const std::uint64_t seed = chance_();
+        switch (chance_.below(16)) {
+            case 0: sitting_[seat] = process::spawn_fresh(act_on_loop, on_, number, seed); break;
+            case 1: sitting_[seat] = process::spawn_fresh(act_in_thread, on_, number, seed); break;
+            default:
+                sitting_[seat] = number % 2 == 0 ? process::start(act_on_loop, on_, number, seed)
+                                                 : process::start(act_in_thread, on_, number, seed);
+        }
     }
 
     void kill_one() {

@@ -85,27 +85,29 @@ void ignore_and_stay() {
     std::signal(SIGTERM, SIG_IGN);
     say_and_stay();
 }
-void start_one_and_stay() {
+void start_two_and_stay() {
     process daemon = process::start(daemon_named("daemon"), ignore_and_stay);
+    process plain = process::start(named("plain"), say_and_wait);
     say_and_stay();
 }
 
 const role loses_child("loses child", [] {
     start_fork_server();
-    process child = process::start(named("child"), start_one_and_stay);
-    wait_for_tester();
-    child.kill();
+    process child = process::start(named("child"), start_two_and_stay);
     say(std::to_string(child.join_blocking().signal()));
     wait_for_tester();
     return 0;
 });
 
-TEST_CASE("family: a process killed, its daemon goes, and be it by force") {
+TEST_CASE("family: a process killed, its daemon goes, and be it by force, and others stay") {
     program it("loses child");
-    const auto pids = numbers(it, 2);
-    it.let_go();
+    const auto pids = numbers(it, 3);
+    ::kill(pids.at("child"), SIGKILL);
     CHECK(it.line() == "9");
     CHECK(goes(pids.at("daemon")));
+    CHECK(is_there(pids.at("plain")));
+    it.let_go();
+    CHECK(goes(pids.at("plain")));
     CHECK(it.wait() == 0);
 }
 

@@ -333,6 +333,22 @@ TEST_CASE("fresh process: the program that runs is executed, also when its file 
     CHECK(it.wait() == 0);
 }
 
+const role forbidden("fresh forbidden", [] {
+    start_fork_server();
+    std::filesystem::permissions(program::own_file(), std::filesystem::perms::none);
+    const auto start = [] { process::spawn_fresh(leave_with, 5).join_blocking().check(); };
+    say(text_of<std::system_error>(start));
+    return 0;
+});
+
+TEST_CASE("fresh process: a program that cannot be executed any more is an error that says so") {
+    const scratch folder;
+    std::filesystem::copy_file(program::own_file(), folder.path("program"));
+    program it("fresh forbidden", folder.path("program"));
+    CHECK(it.line() == "executing the program anew (/proc/self/exe): Permission denied");
+    CHECK(it.wait() == 0);
+}
+
 TEST_CASE("fresh process: addresses are found in what has the same build, and nowhere else") {
     const auto mine = lariat::detail::loaded_modules();
     const auto place = reinterpret_cast<std::uintptr_t>(&twice);
