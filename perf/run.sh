@@ -5,9 +5,10 @@
 set -euo pipefail
 
 usage='perf/run.sh [--quick] [--cells "p1-50 churn"] [--servers "floor_epoll lariat_uring"]
-            [--rounds 5] [--duration 2] [--build DIR] [--out FILE] [--micro]
+            [--rounds 5] [--duration 2] [--build DIR] [--out FILE] [--micro] [--process]
   --quick   2 rounds of 1 s, the cells p1-50, p16-50 and churn
   --micro   also run the micro benchmarks, on each driver
+  --process only what processes do, beside the same in Python: --rounds, --build and --out apply
   --out     keep every single result, a JSON object a line
 Cells: '
 
@@ -19,6 +20,7 @@ chosen_servers=
 chosen_cells=
 out=
 micro=
+process=
 
 declare -A cells=(
     [p1-50]="--connections 50 --size 64"
@@ -41,6 +43,7 @@ while (($#)); do
     case $1 in
         --quick) rounds=2 duration=1 chosen_cells=${chosen_cells:-p1-50 p16-50 churn} ;;
         --micro) micro=yes ;;
+        --process) process=yes ;;
         --cells) chosen_cells=$2; shift ;;
         --servers) chosen_servers=$2; shift ;;
         --rounds) rounds=$2; shift ;;
@@ -68,6 +71,12 @@ programs=$(ninja -C "$build" -t targets all |
     sed -n 's/^\(perf\/[a-z_/]*\|examples\/echo_server\): .*_LINKER.*/\1/p')
 # shellcheck disable=SC2086  # one word a program
 ninja -C "$build" $programs >&2
+
+if [[ -n $process ]]; then
+    python3 "$here/process/side_by_side.py" "$build/perf/micro/micro_bench" --rounds "$rounds" \
+        ${out:+--out "$out"}
+    exit
+fi
 
 # The command of a server, as an array in `command`; fails if it was not built.
 command_of() {

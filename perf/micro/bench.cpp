@@ -34,7 +34,9 @@ settings parse_settings(int argc, char** argv) {
         const std::string_view name = argv[at];
         if (at + 1 == argc) throw std::invalid_argument(std::string(name) + " needs a value");
         const std::string_view text = argv[at + 1];
-        if (name == "--filter")
+        if (name == "--group")
+            chosen.group = text;
+        else if (name == "--filter")
             chosen.filter = text;
         else if (name == "--repeats")
             chosen.repeats = std::max<std::size_t>(1, number<std::size_t>(name, text));
@@ -143,5 +145,14 @@ void pin_this_thread(int cpu) {
         throw std::system_error(errno, std::generic_category(), "--pin");
     }
 }
+
+pinned_while::pinned_while(int cpu) {
+    CPU_ZERO(&before_);
+    if (sched_getaffinity(0, sizeof before_, &before_) != 0)
+        throw std::system_error(errno, std::generic_category(), "sched_getaffinity");
+    if (cpu < static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))) pin_this_thread(cpu);
+}
+
+pinned_while::~pinned_while() { (void)sched_setaffinity(0, sizeof before_, &before_); }
 
 }  // namespace bench

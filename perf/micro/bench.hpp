@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sched.h>
+
 #include <cstddef>
 #include <cstdio>
 #include <ctime>
@@ -43,6 +45,7 @@ void keep(const T& value) {
 }
 
 struct settings {
+    std::string group;   // only benchmarks of this group; empty: of all
     std::string filter;  // only benchmarks whose name contains it
     std::size_t repeats = 7;
     std::string json;  // a file, or - for standard output
@@ -93,5 +96,17 @@ class suite {
 [[nodiscard]] double resident_bytes();
 
 void pin_this_thread(int cpu);
+
+/// Pins this thread while it is there, where the machine has that CPU.
+class pinned_while {
+ public:
+    explicit pinned_while(int cpu);
+    pinned_while(const pinned_while&) = delete;
+    pinned_while& operator=(const pinned_while&) = delete;
+    ~pinned_while();
+
+ private:
+    cpu_set_t before_;
+};
 
 }  // namespace bench

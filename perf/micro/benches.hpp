@@ -18,10 +18,13 @@ void subprocess_benches(suite& all);
 void sync_benches(suite& all);
 void queue_benches(suite& all);
 void shared_benches(suite& all);
+
 // Only where there are processes.
 void process_benches(suite& all);
+void start_benches(suite& all);
 void shm_benches(suite& all);
 void shm_queue_benches(suite& all);
 void pool_benches(suite& all);
+void notes_benches(suite& all);
 
 }  // namespace bench

@@ -1,5 +1,5 @@
-// Micro benchmarks of the runtime: micro_bench [--filter TEXT] [--repeats 7] [--json FILE|-]
-// [--pin CPU]. LARIAT_BACKEND chooses the driver.
+// Micro benchmarks: micro_bench [--group runtime|process] [--filter TEXT] [--repeats 7]
+// [--json FILE|-] [--pin CPU]. LARIAT_BACKEND chooses the driver.
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -17,6 +17,33 @@ void save_json(const bench::suite& all, const std::string& path) {
     if (std::fclose(file) != 0) throw std::system_error(errno, std::generic_category(), path);
 }
 
+void add_runtime(bench::suite& all) {
+    bench::memory_benches(all);
+    bench::floor_benches(all);
+    bench::await_benches(all);
+    bench::spawn_benches(all);
+    bench::timer_benches(all);
+    bench::file_benches(all);
+    bench::thread_benches(all);
+    bench::subprocess_benches(all);
+    bench::sync_benches(all);
+    bench::queue_benches(all);
+    bench::shared_benches(all);
+}
+
+#ifdef BENCH_PROCESSES
+void add_processes(bench::suite& all) {
+    bench::process_benches(all);
+    bench::start_benches(all);
+    bench::shm_benches(all);
+    bench::shm_queue_benches(all);
+    bench::pool_benches(all);
+    bench::notes_benches(all);
+}
+#else
+void add_processes(bench::suite&) {}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -25,23 +52,9 @@ int main(int argc, char** argv) {
         if (chosen.pin >= 0) bench::pin_this_thread(chosen.pin);
         bench::suite all(chosen);
         all.print_header();
-        bench::memory_benches(all);
-        bench::floor_benches(all);
-        bench::await_benches(all);
-        bench::spawn_benches(all);
-        bench::timer_benches(all);
-        bench::file_benches(all);
-        bench::thread_benches(all);
-        bench::subprocess_benches(all);
-        bench::sync_benches(all);
-        bench::queue_benches(all);
-        bench::shared_benches(all);
-#ifdef BENCH_PROCESSES
-        bench::process_benches(all);
-        bench::shm_benches(all);
-        bench::shm_queue_benches(all);
-        bench::pool_benches(all);
-#endif
+        const bool everything = chosen.group.empty();
+        if (everything || chosen.group == "runtime") add_runtime(all);
+        if (everything || chosen.group == "process") add_processes(all);
         if (!chosen.json.empty()) save_json(all, chosen.json);
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "micro_bench: %s\n", failure.what());

@@ -17,19 +17,9 @@ constexpr std::size_t workers = 2;
 constexpr std::size_t round_trips = 2'000;
 constexpr std::size_t in_chunks = 2'000'000;
 constexpr std::size_t one_by_one = 200'000;
-constexpr std::size_t additions = 300'000'000;
 
 long square(long n) { return n * n; }
 lariat::task<long> square_task(long n) { co_return n* n; }
-
-long add_up(long to) {
-    long sum = 0;
-    for (long i = 0; i < to; ++i) {
-        sum += i;
-        asm volatile("" : "+r"(sum));
-    }
-    return sum;
-}
 
 std::vector<long> numbers(std::size_t count) {
     std::vector<long> all(count);
@@ -82,22 +72,6 @@ lariat::task<double> imap() {
     co_return each;
 }
 
-/// 300 x 10^6 additions would take long: a hundredth of each.
-lariat::task<double> additions_in_two() {
-    lariat::process_pool pool(workers);
-    const std::vector<long> parts(300, static_cast<long>(additions / 300));
-    (void)co_await pool.map(square, parts, 1);
-    const wall_watch alone;
-    bench::keep(add_up(static_cast<long>(additions)));
-    const double by_one = alone.nanoseconds();
-    const wall_watch watch;
-    const std::vector<long> sums = co_await pool.map(add_up, parts, 1);
-    bench::keep(sums);
-    const double share = watch.nanoseconds() / by_one;
-    co_await pool.close();
-    co_return share;
-}
-
 }  // namespace
 
 void bench::pool_benches(suite& all) {
@@ -110,6 +84,4 @@ void bench::pool_benches(suite& all) {
     all.add("process_pool: map a task, chunks of 1", "us", 0,
             [] { return lariat::run(map(square_task, one_by_one, 1)); });
     all.add("process_pool: imap an item", "us", 0, [] { return lariat::run(imap()); });
-    all.add("process_pool(2): additions, of one core's time", "share", 0.55,
-            [] { return lariat::run(additions_in_two()); });
 }

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <sys/socket.h>
@@ -31,14 +32,29 @@ void require(bool good, const char* what) {
     if (!good) throw std::system_error(errno, std::generic_category(), what);
 }
 
+/// Where the two processes of a conversation are. A wake on the other core is what costs.
+enum class where { two_cores, one_core };
+
+[[nodiscard]] int core_of_other(where both) { return both == where::two_cores ? 1 : 0; }
+
+template <class... Args>
+lariat::process start_other(where both, Args&&... call) {
+    lariat::process_options options;
+    if (std::thread::hardware_concurrency() > 1)
+        options.core = static_cast<unsigned>(core_of_other(both));
+    return lariat::process::start(options, std::forward<Args>(call)...);
+}
+
 /// What any message between two processes pays: a blocking write and read on each side.
-double socket_floor() {
+double socket_floor(where both) {
+    const bench::pinned_while here(0);
     int ends[2];
     require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
     const pid_t child = ::fork();
     require(child >= 0, "fork");
     letter room{};
     if (child == 0) {
+        const bench::pinned_while there(core_of_other(both));
         ::close(ends[0]);
         while (::read(ends[1], room.data(), room.size()) == ssize_t{sizeof room})
             if (::write(ends[1], room.data(), room.size()) < 0) break;
@@ -68,9 +84,10 @@ void echo_blocking(letter_end with) {
     while (std::optional<letter> got = with.recv_blocking()) with.send_blocking(*got);
 }
 
-lariat::task<double> round_trips() {
+lariat::task<double> round_trips(where both) {
+    const bench::pinned_while here(0);
     lariat::pipe<letter> talk;
-    lariat::process child = lariat::process::start(echo, std::move(talk.second));
+    lariat::process child = start_other(both, echo, std::move(talk.second));
     const letter asked{};
     co_await talk.first.send(asked);  // the child has started
     (void)co_await talk.first.recv();
@@ -85,9 +102,10 @@ lariat::task<double> round_trips() {
     co_return each;
 }
 
-double round_trips_blocking() {
+double round_trips_blocking(where both) {
+    const bench::pinned_while here(0);
     lariat::pipe<letter> talk;
-    lariat::process child = lariat::process::start(echo_blocking, std::move(talk.second));
+    lariat::process child = start_other(both, echo_blocking, std::move(talk.second));
     const letter asked{};
     talk.first.send_blocking(asked);
     (void)talk.first.recv_blocking();
@@ -128,11 +146,15 @@ lariat::task<double> stream_items() {
 }  // namespace
 
 void bench::process_benches(suite& all) {
-    const char* const floor = "floor: socketpair round trip, two processes";
-    all.add(floor, "us", 0, socket_floor);
-    const double target = 1.1 * all.median_of(floor);
-    all.add("pipe<T> round trip, two processes", "us", target,
-            [] { return lariat::run(round_trips()); });
-    all.add("pipe<T> round trip, blocking verbs", "us", target, round_trips_blocking);
+    for (const where both : {where::two_cores, where::one_core}) {
+        const std::string cores = both == where::two_cores ? ", two cores" : ", one core";
+        const std::string floor = "floor: socketpair round trip" + cores;
+        all.add(floor, "us", 0, [both] { return socket_floor(both); });
+        const double target = 1.1 * all.median_of(floor);
+        all.add("pipe<T> round trip" + cores, "us", target,
+                [both] { return lariat::run(round_trips(both)); });
+        all.add("pipe<T> round trip by blocking verbs" + cores, "us", target,
+                [both] { return round_trips_blocking(both); });
+    }
     all.add("pipe<T> one way, an item", "us", 0, [] { return lariat::run(stream_items()); });
 }

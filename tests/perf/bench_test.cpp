@@ -40,8 +40,9 @@ TEST_CASE("bench: a child process hands its figure back, and its death is an err
 }
 
 TEST_CASE("bench: settings are read, nonsense is refused") {
-    const auto chosen =
-        parse({"micro_bench", "--filter", "yield", "--repeats", "3", "--json", "-", "--pin", "1"});
+    const auto chosen = parse({"micro_bench", "--filter", "yield", "--repeats", "3", "--json", "-",
+                               "--pin", "1", "--group", "process"});
+    CHECK(chosen.group == "process");
     CHECK(chosen.filter == "yield");
     CHECK(chosen.repeats == 3);
     CHECK(chosen.json == "-");
@@ -49,4 +50,19 @@ TEST_CASE("bench: settings are read, nonsense is refused") {
     CHECK_THROWS_AS(parse({"micro_bench", "--repeats"}), std::invalid_argument);
     CHECK_THROWS_AS(parse({"micro_bench", "--repeats", "x"}), std::invalid_argument);
     CHECK_THROWS_AS(parse({"micro_bench", "--repeat", "1"}), std::invalid_argument);
+}
+
+TEST_CASE("bench: a thread that was pinned for a while may run where it might before") {
+    const auto usable = [] {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        REQUIRE(sched_getaffinity(0, sizeof set, &set) == 0);
+        return CPU_COUNT(&set);
+    };
+    const int before = usable();
+    {
+        const bench::pinned_while here(sched_getcpu());
+        CHECK(usable() == 1);
+    }
+    CHECK(usable() == before);
 }
