@@ -14,7 +14,7 @@ else
         -Dtests=disabled -Dperf=enabled -Dexamples=enabled)
     printf 'Lariat: building the library and its examples with Clang 19. Logs are in %s.\n' "$logs"
     need_packages clang-19 libstdc++-12-dev meson ninja-build pkg-config liburing-dev node-llhttp \
-        libcereal-dev socat python3
+        libcereal-dev libssl-dev socat python3
     need_commands clang++-19 meson ninja pkg-config python3
 fi
 run_logged 'building the examples' 1200 "${make[@]}" ||

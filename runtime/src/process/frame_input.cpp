@@ -68,6 +68,7 @@ int frame_input::receive(int socket) noexcept {
     const bool has_set =
         CMSG_FIRSTHDR(&message) != nullptr || (message.msg_flags & MSG_CTRUNC) != 0;
     if (has_set) keep_descriptors(message);
+    if (only_bytes_) sets_.clear();
     const auto bytes = static_cast<std::size_t>(got);
     drained_ = !has_set && bytes < parts[0].iov_len + parts[1].iov_len;
     arrived(bytes);
@@ -115,7 +116,8 @@ void frame_input::look() noexcept {
     known_ = end_ - begin_ >= sizeof header_;
     if (!known_) return;
     std::memcpy(&header_, room_.get() + begin_, sizeof header_);
-    damaged_ = senseless(header_);
+    damaged_ = senseless(header_) ||
+               (only_bytes_ && (header_.descriptors != 0 || header_.references != 0));
     known_ = !damaged_;
     complete_ = known_ && end_ - begin_ - sizeof header_ >= header_.rest();
 }

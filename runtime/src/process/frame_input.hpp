@@ -48,6 +48,10 @@ class frame_input {
     /// would_block_here, or a negated errno. Pre: the first message is not complete.
     [[nodiscard]] int receive(int socket) noexcept;
 
+    /// From a peer that is not of the family: what announces descriptors or references is damaged,
+    /// and descriptors that come are closed.
+    void take_only_bytes() noexcept { only_bytes_ = true; }
+
     /// The first message is there, whole.
     [[nodiscard]] bool complete() const noexcept { return complete_; }
     /// Its header is, so its size is known.
@@ -105,6 +109,7 @@ class frame_input {
     bool damaged_ = false;
     bool ended_ = false;
     bool drained_ = false;
+    bool only_bytes_ = false;
 };
 
 }  // namespace lariat::detail
