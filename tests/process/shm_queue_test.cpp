@@ -310,8 +310,10 @@ TEST_CASE_FIXTURE(family_check, "shm::queue: to another process's tasks, and bac
     run([&]() -> task<> {
         process child = process::start(echo_in_tasks, there, back);
         auto send = [](shm::queue<std::string> to) -> task<> {
-            for (int i = 0; i < 300; ++i)
-                co_await to.put(i % 10 == 0 ? large(2'000) : std::to_string(i));
+            for (int i = 0; i < 300; ++i) {
+                std::string next = i % 10 == 0 ? large(2'000) : std::to_string(i);
+                co_await to.put(std::move(next));
+            }
             co_await to.join();
             to.close();
         };
