@@ -1,0 +1,198 @@
+// Managers that die, their users that do, and what is given back.
+#include <lariat/process/manager.hpp>
+
+#include "manager_support.hpp"
+#include "program.hpp"
+
+#include <lariat/process/pipe.hpp>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace lariat::test {
+
+/// Says when it goes.
+class tell_tale {
+ public:
+    explicit tell_tale(shm::event gone) : gone_(std::move(gone)) {}
+    tell_tale(const tell_tale&) = delete;
+    tell_tale& operator=(const tell_tale&) = delete;
+    ~tell_tale() { gone_.set(); }
+    void touch() const noexcept {}
+
+ private:
+    shm::event gone_;
+};
+
+}  // namespace lariat::test
+
+namespace {
+
+using namespace lariat;
+using namespace lariat::test;
+
+task<std::string> get_one(managed_queue<std::string> from) {
+    std::string got;
+    try {
+        std::optional<std::string> item = co_await from.get();
+        got = item.value_or("nothing");
+    } catch (const manager_died& error) {
+        got = "died of " + std::to_string(error.signal());
+    } catch (const closed_error&) {
+        got = "closed";
+    }
+    co_return got;
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: it is killed, and everybody hears of it") {
+    run([]() -> task<> {
+        manager m = manager::start();
+        auto queue = co_await m.make<managed_queue<std::string>>();
+        auto first = spawn(get_one(queue));
+        auto second = spawn(get_one(queue));
+        (void)co_await queue.size();
+        ::kill(m.pid(), SIGKILL);
+        std::string heard = co_await first;
+        CHECK(heard == "died of 9");
+        heard = co_await second;
+        CHECK(heard == "died of 9");
+        int pid = 0;
+        try {
+            (void)co_await queue.size();
+        } catch (const manager_died& error) {
+            pid = error.pid();
+        }
+        CHECK(pid == m.pid());
+        CHECK_THROWS_AS((void)co_await m.make<managed_event>(), manager_died);
+    }());
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: shut down under those who wait") {
+    run([]() -> task<> {
+        manager m = manager::start();
+        auto queue = co_await m.make<managed_queue<std::string>>();
+        auto waiting = spawn(get_one(queue));
+        (void)co_await queue.size();
+        co_await m.shutdown();
+        const std::string heard = co_await waiting;
+        CHECK(heard == "closed");
+    }());
+}
+
+task<> hold_until_killed(managed_mutex lock, managed_semaphore permits, shm::event held) {
+    auto guard = co_await lock.lock();
+    co_await permits.acquire();
+    held.set();
+    co_await sleep(1h);
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: what a killed process held is given back") {
+    with_manager([](manager& m) -> task<> {
+        auto lock = co_await m.make<managed_mutex>();
+        auto permits = co_await m.make<managed_semaphore>(1);
+        const shm::event held;
+        process child = process::start(hold_until_killed, lock, permits, held);
+        co_await held.wait();
+        auto perhaps = co_await lock.try_lock();
+        CHECK(!perhaps);
+        bool there = co_await permits.try_acquire();
+        CHECK(!there);
+        child.kill();
+        auto guard = co_await lock.lock();
+        CHECK(guard);
+        co_await permits.acquire();
+        (void)co_await child.join();
+    });
+}
+
+task<> keep_until_killed(proxy<tell_tale> object, shm::event kept) {
+    co_await object.call<&tell_tale::touch>();
+    kept.set();
+    co_await sleep(1h);
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: the proxies of a killed process count no more") {
+    with_manager([](manager& m) -> task<> {
+        const shm::event gone;
+        const shm::event kept;
+        std::optional<proxy<tell_tale>> object = co_await m.make<proxy<tell_tale>>(gone);
+        process child = process::start(keep_until_killed, *object, kept);
+        co_await kept.wait();
+        object.reset();
+        auto other = co_await m.make<managed_event>();  // the manager has heard of the reset
+        CHECK(!gone.is_set());
+        child.kill();
+        co_await gone.wait();
+        (void)co_await child.join();
+    });
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: a proxy that is lost on its way gives its object back") {
+    with_manager([](manager& m) -> task<> {
+        const shm::event gone;
+        {
+            lariat::pipe<proxy<tell_tale>> way(pipe_mode::one_way);
+            auto object = co_await m.make<proxy<tell_tale>>(gone);
+            co_await way.second.send(object);
+        }
+        co_await gone.wait();
+    });
+}
+
+const role owns_manager("owns manager", [] {
+    start_fork_server();
+    run([]() -> task<> {
+        manager m = manager::start();
+        auto queue = co_await m.make<managed_queue<std::string>>();
+        say("manager " + std::to_string(m.pid()));
+        (void)co_await queue.get();
+    }());
+    return 0;
+});
+
+TEST_CASE("manager: it goes when the process that started it is killed") {
+    program owner("owns manager");
+    const std::string line = owner.line();
+    const int pid = std::stoi(line.substr(line.find(' ')));
+    CHECK(is_there(pid));
+    owner.kill(SIGKILL);
+    CHECK(goes(pid));
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: it hangs, and what it does too late is undone") {
+    with_manager([](manager& m) -> task<> {
+        auto queue = co_await m.make<managed_queue<int>>();
+        auto lock = co_await m.make<managed_mutex>();
+        co_await queue.put(1);
+        ::kill(m.pid(), SIGSTOP);
+        auto take = [](managed_queue<int> from) -> task<bool> {
+            bool cut = false;
+            try {
+                (void)co_await timeout(5ms, from.get_nowait());
+            } catch (const timeout_error&) {
+                cut = true;
+            }
+            co_return cut;
+        };
+        auto hold = [](managed_mutex which) -> task<bool> {
+            bool cut = false;
+            try {
+                auto guard = co_await timeout(5ms, which.try_lock());
+            } catch (const timeout_error&) {
+                cut = true;
+            }
+            co_return cut;
+        };
+        auto both = co_await gather(take(queue), hold(lock));
+        CHECK(std::get<0>(both));
+        CHECK(std::get<1>(both));
+        ::kill(m.pid(), SIGCONT);
+        const std::optional<int> item = co_await queue.get();
+        CHECK(item == 1);
+        auto guard = co_await lock.lock();
+        CHECK(guard);
+    });
+}
+
+}  // namespace
