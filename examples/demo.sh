@@ -92,6 +92,8 @@ if [ -x "$examples/process_pool" ]; then
     shows process_pool '9592 primes below 100000' 'the root of a million is 1000' \
         'a worker says: no root of a negative number' 'a worker died of signal 9' \
         'another took its place: the root of 144 is 12'
+    shows shared_stock 'Anna has bought 3' 'Ben has bought 4' '1 left' \
+        'the manager says: no such fruit: figs'
     shows ticket_rush '10 tickets sold, 0 left'
 
     title 'workers: a reload and a crash under load'
