@@ -5,6 +5,7 @@
 
 #include <coroutine>
 #include <string>
+#include <utility>
 
 namespace lariat::detail {
 
@@ -31,7 +32,7 @@ class idle_awaiter : public wait_point, public single_step {
 task<> shard_core::wait_idle() {
     while (holds_ > 1) {
         idle_awaiter idle(idle_);
-        co_await idle;
+        co_await std::move(idle);
     }
 }
 
