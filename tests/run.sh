@@ -75,8 +75,9 @@ cell_gcc() {
 # GCC turns no symmetric transfer into a tail call by itself below -O2: this cell keeps us honest,
 # with the areas whose chains of awaits can be long.
 cell_gcc_debug() {
-    step "gcc-debug: build" 1200 bash -c 'set_up "$@" && ninja -C "$1" tests/{task,loop,sync}_test' \
-        build build/gcc-debug g++-12 gcc-12 -Dwerror=true -Dtests=enabled -Dbuildtype=debug \
+    step "gcc-debug: build" 1200 \
+        bash -c 'set_up "$@" && ninja -C "$1" tests/{task,loop,sync}_test' build \
+        build/gcc-debug g++-12 gcc-12 -Dwerror=true -Dtests=enabled -Dbuildtype=debug \
         -Dperf=disabled -Dexamples=disabled &&
         test_cell gcc-debug --suite task --suite loop --suite sync
 }

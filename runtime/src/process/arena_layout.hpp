@@ -27,8 +27,8 @@ static_assert(sizeof(reference) == 32);
 ///
 /// Invariant 1  `references` counts the reference records that lead here
 /// Invariant 2  it is on the arena's list of cells from the transaction that makes it to the one
-///              that frees its block. At 0 references it is dying: `freed_by` empties `held`, and if
-///              that process is killed meanwhile, the sweeper goes on
+///              that frees its block. At 0 references it is dying: `freed_by` empties `held`, and
+///              if that process is killed meanwhile, the sweeper goes on
 struct alignas(64) cell {
     image_pointer<cell_kind> kind;
     std::uint32_t size_class;
