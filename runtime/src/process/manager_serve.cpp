@@ -59,8 +59,8 @@ class counted {
 /// Lies in the frame of a connection's task: however that ends.
 class manager_server::session_guard {
  public:
-    session_guard(manager_server& of, session_ref session) noexcept
-        : server(&of), session(std::move(session)) {}
+    session_guard(manager_server& of, session_ref its_session) noexcept
+        : server(&of), session(std::move(its_session)) {}
     session_guard(session_guard&& other) noexcept = default;
     session_guard& operator=(session_guard&&) = delete;
     ~session_guard() {

@@ -34,8 +34,8 @@ class LARIAT_EXPORT served_mutex {
 /// scope: a message goes, and nobody waits for it. An empty one holds nothing.
 ///
 /// Threads      the loop that took it
-class LARIAT_EXPORT
-[[nodiscard("a guard that is dropped gives back at once: name it")]] managed_guard {
+class [[nodiscard(
+    "a guard that is dropped gives back at once: name it")]] LARIAT_EXPORT managed_guard {
  public:
     managed_guard() noexcept = default;
     /// Library use.
