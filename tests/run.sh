@@ -91,7 +91,7 @@ for_sanitizers=(-Dbuildtype=debug -Ddebug=false -Dcpp_args=-gline-tables-only -D
 # it takes every exception for a broken one.
 cell_asan() {
     build_cell asan clang++-19 clang-19 "${for_sanitizers[@]}" \
-        -Db_sanitize=address,undefined -Dcpp_args=-gline-tables-only,-fno-sanitize=vptr &&
+        -Db_sanitize=address,undefined '-Dcpp_args=-gline-tables-only -fno-sanitize=vptr' &&
         ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0 \
             UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 test_cell asan --timeout-multiplier 4
 }
