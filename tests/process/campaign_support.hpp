@@ -35,6 +35,19 @@ class dice {
 /// LARIAT_TEST_<name>, a number, or `otherwise`.
 [[nodiscard]] std::uint64_t asked_for(const char* variable, std::uint64_t otherwise);
 
+// Sanitizers make a process's start some ten times as long.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr std::uint64_t usual_kills = 200;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr std::uint64_t usual_kills = 200;
+#else
+inline constexpr std::uint64_t usual_kills = 2000;
+#endif
+#else
+inline constexpr std::uint64_t usual_kills = 2000;
+#endif
+
 inline constexpr std::size_t seats = 4;         // processes at once
 inline constexpr std::size_t tasks_a_seat = 3;  // in those that have a loop
 inline constexpr std::size_t most_actors = 64;  // processes of a round, one after another

@@ -231,7 +231,7 @@ bool comes_to_be(const kept_by_system& wanted, int server) {
 }
 
 TEST_CASE("campaign: processes are killed at random moments under load") {
-    const std::uint64_t kills = asked_for("LARIAT_TEST_KILLS", 2000);
+    const std::uint64_t kills = asked_for("LARIAT_TEST_KILLS", usual_kills);
     const std::uint64_t seed = asked_for("LARIAT_TEST_SEED", 20261121);
     const int server = fork_server();
     process::start(nothing).join_blocking().check();
