@@ -22,10 +22,12 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -71,6 +73,21 @@ lariat::task<> brief_worker(lariat::worker_context& self) {
     co_return;
 }
 
+/// Is ready, and holds its thread until it is asked to end.
+lariat::task<> busy_worker(lariat::worker_context& self) {
+    struct farewell {
+        ~farewell() { say("asked\n"); }
+        static void say(std::string_view text) {
+            (void)!::write(STDOUT_FILENO, text.data(), text.size());
+        }
+    };
+    const farewell at_the_end;
+    self.ready();
+    farewell::say("ready\n");
+    while (!self.stopping()) ::sched_yield();
+    co_await lariat::sleep(1h);
+}
+
 lariat::workers_options test_options() {
     lariat::workers_options options;
     options.count = 2;
@@ -96,6 +113,11 @@ const role brief("workers-brief", [] {
     lariat::workers_options options = test_options();
     options.status_path.clear();
     return lariat::run_workers(&brief_worker, options);
+});
+const role busy("workers-busy", [] {
+    lariat::workers_options options = test_options();
+    options.status_path.clear();
+    return lariat::run_workers(&busy_worker, options);
 });
 
 // ---- the client: plain blocking sockets
@@ -235,6 +257,15 @@ TEST_CASE("workers: a SIGTERM lets open connections end, and takes no new ones")
     CHECK(ask(open) == first);
     open.reset();
     CHECK(workers.running->wait() == 0);
+}
+
+TEST_CASE("workers: one that is asked to end in the instant it is ready ends in order") {
+    const server workers("workers-busy");
+    program& it = *workers.running;
+    for (int i = 0; i < 2; ++i) CHECK(it.line() == "ready");
+    it.kill(SIGTERM);
+    for (int i = 0; i < 2; ++i) CHECK(it.line() == "asked");
+    CHECK(it.wait() == 0);
 }
 
 TEST_CASE("workers: fifty reloads under load lose no connection and no request") {

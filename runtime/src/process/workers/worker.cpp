@@ -37,9 +37,8 @@ task<> measure_lag(shared_counters counters) {
     }
 }
 
-task<> stop_at_signal(cancel_scope& working) {
-    for (;;) {
-        const int number = co_await signals(SIGTERM).wait();
+task<> stop_at_signal(cancel_scope& working, signal_watch& stops) {
+    while (const int number = co_await stops.next()) {
         (void)number;
         working.cancel();
     }
@@ -60,7 +59,9 @@ task<> work_in_process(worker_order order) {
     task<> lag = measure_lag(order.counters);
     worker_context context(std::make_unique<worker_state>(std::move(order)));
     cancel_scope working;
-    task<> watcher = stop_at_signal(working);
+    // Held from before the function says that it is ready: the supervisor may then ask for the end.
+    signal_watch stops{signals(SIGTERM)};
+    task<> watcher = stop_at_signal(working, stops);
     task<> main = run_function(working, context, function);
     co_await race(std::move(main), std::move(watcher), std::move(lag));
 }
