@@ -34,8 +34,7 @@ class LARIAT_EXPORT served_mutex {
 /// scope: a message goes, and nobody waits for it. An empty one holds nothing.
 ///
 /// Threads      the loop that took it
-class [[nodiscard(
-    "a guard that is dropped gives back at once: name it")]] LARIAT_EXPORT managed_guard {
+class [[nodiscard("a guard that is dropped gives back at once: name it")]] managed_guard {
  public:
     managed_guard() noexcept = default;
     /// Library use.
@@ -54,7 +53,7 @@ class [[nodiscard(
     }
 
     /// Gives it back now. Pre: it holds something.
-    void unlock() noexcept;
+    LARIAT_EXPORT void unlock() noexcept;
     [[nodiscard]] explicit operator bool() const noexcept { return held_ != nullptr; }
 
  private:
