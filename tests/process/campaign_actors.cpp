@@ -9,6 +9,7 @@
 #include <lariat/task/timeout.hpp>
 
 #include <chrono>
+#include <csignal>
 #include <optional>
 #include <stdexcept>
 
@@ -32,7 +33,8 @@ class actor {
         : on_(std::move(on)), author_(author), chance_(seed) {}
 
  protected:
-    [[nodiscard]] bool is_over() const { return on_.over.get() != 0; }
+    // Also when the tester was killed: nobody feeds it any more.
+    [[nodiscard]] bool is_over() const { return on_.over.get() != 0 || ::kill(tester_, 0) != 0; }
 
     void finish_job(std::uint32_t job) {
         on_.jobs_done.fetch_add(job, 1);
@@ -92,6 +94,7 @@ class actor {
 
     stage on_;
     const std::uint32_t author_;
+    const int tester_ = this_process::parent_pid();
     dice chance_;
 
  private:
