@@ -3,8 +3,13 @@
 #include <lariat/base/assert.hpp>
 #include <lariat/cores/loop_thread.hpp>
 #include <lariat/loop/loop.hpp>
+#include <lariat/task/scheduler.hpp>
+#include <lariat/task/scope.hpp>
 #include <lariat/task/timeout.hpp>
+#include <lariat/task/waiter.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <deque>
 #include <optional>
 #include <stdexcept>
@@ -22,6 +27,7 @@ namespace {
 struct core_place {
     const cores_state* of = nullptr;
     std::size_t number = 0;
+    bool callers = false;  ///< whose loop goes on when the cores end
     core_place* outer = nullptr;
 };
 
@@ -51,8 +57,20 @@ std::vector<unsigned> processors() {
     return found;
 }
 
+}  // namespace
+
+struct cores_state {
+    std::vector<loop_ref> refs;
+    std::deque<core_place> places;  ///< stays where it is while it grows: the threads link to it
+    std::optional<core_place> callers;
+    std::atomic<bool> ending{false};
+    std::vector<loop_thread> threads;
+};
+
+namespace {
+
 /// Ends with the thread; cut, it ends the thread first.
-task<> watch_thread(const loop_thread& thread) {
+task<> watch_thread(cores_state& of, const loop_thread& thread) {
     bool cut = false;
     try {
         co_await thread.join();
@@ -60,18 +78,25 @@ task<> watch_thread(const loop_thread& thread) {
         cut = true;
     }
     if (!cut) co_return;
+    // Relaxed: whoever asks was told by one whom the stop had reached, which is posted after.
+    of.ending.store(true, std::memory_order_relaxed);
     thread.stop();
     co_await shield(thread.join());
 }
 
 }  // namespace
 
-struct cores_state {
-    std::vector<loop_ref> refs;
-    std::deque<core_place> places;  ///< stays where it is while it grows: the threads link to it
-    std::optional<core_place> callers;
-    std::vector<loop_thread> threads;
-};
+bool ends_with_cores(const cores_state* of, party& who) noexcept {
+    const core_place* here = innermost;
+    while (here != nullptr && here->of != of) here = here->outer;
+    if (here == nullptr || here->callers) return false;
+    if (!here->of->ending.load(std::memory_order_relaxed)) return false;
+    // All that the outermost task awaits, as its core is about to do.
+    scope_core* outermost = &who.base;
+    while (outermost->parent() != this_scheduler->root) outermost = outermost->parent();
+    outermost->cancel();
+    return who.cancel_pending;  // not where a shield stands between: there it has to fail
+}
 
 }  // namespace detail
 
@@ -99,6 +124,7 @@ cores::cores(const cores_options& options) : state_(std::make_unique<detail::cor
     }
     if (!options.caller_is_core) return;
     own.callers.emplace().of = &own;
+    own.callers->callers = true;
     detail::take_place(*own.callers);
 }
 
@@ -133,7 +159,7 @@ const loop_ref& cores::ref(std::size_t core) const {
 
 void cores::watch(task_group& group) const {
     for (const loop_thread& each : state_->threads) {
-        (void)group.spawn(detail::watch_thread(each));
+        (void)group.spawn(detail::watch_thread(*state_, each));
     }
 }
 

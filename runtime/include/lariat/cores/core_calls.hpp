@@ -47,10 +47,48 @@ template <class Fn, class... Args>
 template <class Fn, class... Args>
 using called_result = typename called_value<std::invoke_result_t<Fn&, Args...>>::type;
 
+struct cores_state;
+
+/// Whether a call found its core ended because all of them end, and so does this one: then the task
+/// that awaits it is cancelled here already. Else it would fail, and all with it, only because the
+/// other core was faster.
+[[nodiscard]] LARIAT_EXPORT bool ends_with_cores(const cores_state* of, party& who) noexcept;
+
+/// A call from core to core.
+template <class Fn>
+class [[nodiscard(
+    "it does nothing until it is awaited: co_await cores.call_on(core, fn)")]] core_wait
+    : public call_on_wait<Fn> {
+    using base = call_on_wait<Fn>;
+
+ public:
+    template <class F>
+    core_wait(const cores_state& of, const loop_ref& where, F&& fn)
+        : base(where, std::forward<F>(fn)), of_(&of) {}
+
+    decltype(auto) await_resume() {
+        leave_if_ending();
+        return base::await_resume();
+    }
+    auto finish_nothrow()
+        requires requires(base& call) { call.finish_nothrow(); }
+    {
+        leave_if_ending();
+        return base::finish_nothrow();
+    }
+
+ private:
+    void leave_if_ending() {
+        if (!this->reached() && ends_with_cores(of_, *this->who)) throw_cancelled();
+    }
+
+    const cores_state* of_;  ///< compared only: it may be gone
+};
+
 /// A call with a frame of its own, for a gather.
 template <class Fn>
-task<called_result<Fn>> call_apart(loop_ref where, Fn fn) {
-    auto call = lariat::call_on(where, std::move(fn));
+task<called_result<Fn>> call_apart(const cores_state& of, loop_ref where, Fn fn) {
+    core_wait<Fn> call(of, where, std::move(fn));
     co_return co_await std::move(call);
 }
 

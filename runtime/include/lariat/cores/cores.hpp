@@ -33,10 +33,6 @@ struct cores_options {
     }  // user-declared: an aggregate in an awaiting expression is miscompiled by GCC 12
 };
 
-namespace detail {
-struct cores_state;
-}
-
 /// Loops on threads of one process, one a core, that share nothing and call each other.
 ///
 ///     lariat::task<> main_task(lariat::cores& all) {
@@ -51,7 +47,8 @@ struct cores_state;
 /// Allocation   records when it starts; by its verbs as said there
 /// Errors       std::out_of_range for a core that is not there, with both numbers. A core whose
 ///              loop ends, as a task there failed with nobody to catch it, fails with_cores;
-///              calls to it end with closed_error
+///              calls to it end with closed_error. At the end of all, a task on one of their threads that calls
+///              one which has ended already is cancelled by that
 class LARIAT_EXPORT cores {
  public:
     cores(const cores&) = delete;
@@ -76,8 +73,8 @@ class LARIAT_EXPORT cores {
     template <class Fn, class... Args>
         requires std::invocable<std::decay_t<Fn>&, std::decay_t<Args>...>
     [[nodiscard]] auto call_on(std::size_t core, Fn&& fn, Args&&... args) const {
-        return lariat::call_on(
-            ref(core), detail::bind_core_call(std::forward<Fn>(fn), std::forward<Args>(args)...));
+        auto call = detail::bind_core_call(std::forward<Fn>(fn), std::forward<Args>(args)...);
+        return detail::core_wait<decltype(call)>(*state_, ref(core), std::move(call));
     }
 
     /// Calls a copy of fn with copies of the arguments on every core at once.
@@ -96,7 +93,7 @@ class LARIAT_EXPORT cores {
         std::vector<task<detail::called_result<call>>> calls;
         calls.reserve(core_count());
         for (std::size_t core = 0; core < core_count(); ++core) {
-            calls.push_back(detail::call_apart<call>(ref(core), each));
+            calls.push_back(detail::call_apart<call>(*state_, ref(core), each));
         }
         return gather(std::move(calls));
     }

@@ -115,8 +115,7 @@ class sharded {
     template <class Fn, class... Args>
         requires std::invocable<std::decay_t<Fn>&, T&, std::decay_t<Args>...>
     [[nodiscard]] auto invoke_on(std::size_t core, Fn&& fn, Args&&... args) const {
-        return lariat::call_on(cores_->ref(core),
-                               bind(std::forward<Fn>(fn), std::forward<Args>(args)...));
+        return cores_->call_on(core, bind(std::forward<Fn>(fn), std::forward<Args>(args)...));
     }
 
     /// Calls a copy of fn(instance, copies of args...) on every core at once. Otherwise as
