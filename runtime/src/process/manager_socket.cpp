@@ -14,6 +14,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -87,8 +88,12 @@ bool remove_stale(const raw_address& where, const std::string& path) {
 
 void bind_path(int socket, const raw_address& raw, const std::string& path) {
     int bound = ::bind(socket, raw.get(), raw.size);
-    if (bound != 0 && errno == EADDRINUSE && remove_stale(raw, path))
+    // The kernel takes a ring of a killed process apart when that has long been reaped, and as long
+    // its listening socket looks alive.
+    for (int tries = 0; bound != 0 && errno == EADDRINUSE && tries < 100; ++tries) {
+        if (!remove_stale(raw, path)) (void)::poll(nullptr, 0, 5);
         bound = ::bind(socket, raw.get(), raw.size);
+    }
     // Until it listens, nobody can connect.
     if (bound != 0 || ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0)
         throw_error(system_code(-errno), "a manager's address " + path);
