@@ -47,8 +47,8 @@ struct cores_options {
 /// Allocation   records when it starts; by its verbs as said there
 /// Errors       std::out_of_range for a core that is not there, with both numbers. A core whose
 ///              loop ends, as a task there failed with nobody to catch it, fails with_cores;
-///              calls to it end with closed_error. At the end of all, a task on one of their threads that calls
-///              one which has ended already is cancelled by that
+///              calls to it end with closed_error. At the end of all, a task on one of the threads
+///              that calls a core which has ended already is cancelled by that
 class LARIAT_EXPORT cores {
  public:
     cores(const cores&) = delete;
