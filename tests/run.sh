@@ -34,12 +34,14 @@ packages=(clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19 g++-12 meson
     pkg-config cmake ccache python3 liburing-dev libasio-dev doctest-dev node-llhttp
     libcereal-dev libssl-dev socat netcat-openbsd)
 
-# build_cell NAME C++-COMPILER C-COMPILER OPTION...
+# build_cell NAME C++-COMPILER C-COMPILER OPTION...: all of it, or the tests of the areas that `areas`
+# names.
+areas=()
 build_cell() {
     local name=$1
     shift
-    step "$name: build" 1200 bash -c 'build_in "$@"' build "build/$name" "$@" -Dwerror=true \
-        -Dtests=enabled
+    step "$name: build" 1800 bash -c 'set_up "${@:2}" && ninja -C "$2" $1' build \
+        "${areas[*]/%/_tests}" "build/$name" "$@" -Dwerror=true -Dtests=enabled
 }
 
 # test_cell NAME OPTION-OF-MESON-TEST...: counted test case by test case.
@@ -75,11 +77,9 @@ cell_gcc() {
 # GCC turns no symmetric transfer into a tail call by itself below -O2: this cell keeps us honest,
 # with the areas whose chains of awaits can be long.
 cell_gcc_debug() {
-    step "gcc-debug: build" 1200 \
-        bash -c 'set_up "$@" && ninja -C "$1" tests/{task,loop,sync}_test' build \
-        build/gcc-debug g++-12 gcc-12 -Dwerror=true -Dtests=enabled -Dbuildtype=debug \
-        -Dperf=disabled -Dexamples=disabled &&
-        test_cell gcc-debug --suite task --suite loop --suite sync
+    local areas=(task loop sync)
+    build_cell gcc-debug g++-12 gcc-12 -Dbuildtype=debug -Dperf=disabled -Dexamples=disabled &&
+        test_cell gcc-debug "${areas[@]/#/--suite=}"
 }
 
 # Unoptimized, and with lines alone to debug by: instrumented code takes more than twice as long to
@@ -98,11 +98,14 @@ cell_asan() {
             test_cell asan --timeout-multiplier 4 --no-suite refused
 }
 
-# The thread sanitizer does not see what the kernel writes into a ring, so it runs on epoll.
+# The thread sanitizer does not see what the kernel writes into a ring, so it runs on epoll, and the
+# areas that have threads.
 cell_tsan() {
+    local areas=(loop offload cores shared net process)
     build_cell tsan clang++-19 clang-19 "${for_sanitizers[@]}" -Db_sanitize=thread &&
         LARIAT_BACKEND=epoll TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
-            test_cell tsan --timeout-multiplier 4 --no-suite uring --no-suite refused
+            test_cell tsan "${areas[@]/#/--suite=}" --timeout-multiplier 4 --no-suite uring \
+            --no-suite refused
 }
 
 cell_tidy() {
