@@ -71,7 +71,8 @@ cell_clang() {
 }
 
 cell_gcc() {
-    build_cell gcc g++-12 gcc-12 -Dbuildtype=release -Dperf=disabled && test_cell gcc
+    build_cell gcc g++-12 gcc-12 -Dbuildtype=release -Doptimization=2 -Dperf=disabled &&
+        test_cell gcc
 }
 
 # GCC turns no symmetric transfer into a tail call by itself below -O2: this cell keeps us honest,

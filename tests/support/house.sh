@@ -45,7 +45,9 @@ need_commands() {
     done
 }
 
-# with_ccache COMPILER: the compiler, behind ccache where there is one.
+# with_ccache COMPILER: the compiler, behind ccache where there is one. Where the tree lies does not
+# count: what was compiled in one checkout serves the next.
+export CCACHE_NOHASHDIR=1
 with_ccache() {
     if command -v ccache >/dev/null; then printf 'ccache %s' "$1"; else printf '%s' "$1"; fi
 }
