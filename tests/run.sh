@@ -71,7 +71,7 @@ cell_clang() {
 }
 
 cell_gcc() {
-    build_cell gcc g++-12 gcc-12 -Dbuildtype=release -Doptimization=2 -Dperf=disabled &&
+    build_cell gcc g++-12 gcc-12 -Dbuildtype=release -Dperf=disabled &&
         test_cell gcc
 }
 
