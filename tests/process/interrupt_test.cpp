@@ -51,10 +51,17 @@ void stay_plain() {
     say_pid(this_process::name());
     for (;;) ::pause();
 }
+/// Computes for ever, and asks nobody for anything.
+[[noreturn]] void spin() {
+    volatile unsigned long count = 0;
+    for (;;) {
+        const unsigned long next = count + 1;
+        count = next;
+    }
+}
 void compute() {
     say_pid(this_process::name());
-    for (volatile unsigned long count = 0;; count = count + 1) {
-    }
+    spin();
 }
 void stay_deaf() {
     std::signal(SIGINT, SIG_IGN);
@@ -94,8 +101,7 @@ task<> use_pool() {
     process_pool pool(2);
     auto compute_there = [] {
         say_pid("worker-" + std::to_string(::getpid()));
-        for (volatile unsigned long count = 0;; count = count + 1) {
-        }
+        spin();
     };
     auto queued = [] {};
     co_await gather(pool.run(compute_there), pool.run(serve_in_worker), pool.run(queued),
