@@ -56,6 +56,7 @@ supervisor::supervisor(worker_function function, const workers_options& options)
 task<int> supervisor::run() {
     if (!options_.status_path.empty())
         door_ = std::make_unique<status_door>(options_.status_path, [this] { return status(); });
+    signs_.emplace(signals(SIGINT, SIGTERM, SIGHUP));  // held before there is a worker to lose
     auto watching = spawn(watch_signals());
     for (unsigned i = 0; i < seats_.size(); ++i) start_current(i);
     while (!over()) {
@@ -159,9 +160,8 @@ void supervisor::answer(const worker_instance& who, const std::string& address,
 }
 
 task<> supervisor::watch_signals() {
-    signal_watch watched(signals(SIGINT, SIGTERM, SIGHUP));
     for (;;) {
-        const int number = co_await watched.next();
+        const int number = co_await signs_->next();
         event news{number == SIGHUP ? happening::reload : happening::stop, 0, nullptr,
                    worker_end()};
         events_.put_nowait(std::move(news));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <lariat/offload/signals.hpp>
 #include <lariat/process/workers.hpp>
 #include <lariat/sync/queue.hpp>
 
@@ -79,6 +80,7 @@ class supervisor {
     worker_sockets sockets_;
     std::unique_ptr<status_door> door_;
     queue<event> events_;
+    std::optional<signal_watch> signs_;
     std::optional<unsigned> reloading_;  ///< the seat
     bool reload_again_ = false;
     bool stopping_ = false;
