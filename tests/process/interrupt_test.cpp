@@ -161,14 +161,16 @@ int interrupt(program& running, const std::map<std::string, int>& processes) {
 TEST_CASE("interrupt: the first process and its children end, as Ctrl-C ends any program") {
     program running("interrupted-children");
     const auto processes = numbers(running, 7);
-    CHECK(interrupt(running, processes) == -SIGINT);  // which a shell shows as 130
+    const int code = interrupt(running, processes);
+    CHECK(code == -SIGINT);  // which a shell shows as 130
     CHECK(running.rest().empty());
 }
 
 TEST_CASE("interrupt: a pool ends with its workers, whatever they do") {
     program running("interrupted-pool");
     const auto processes = numbers(running, 2);
-    CHECK(interrupt(running, processes) == -SIGINT);
+    const int code = interrupt(running, processes);
+    CHECK(code == -SIGINT);
     CHECK(running.rest().empty());
 }
 
@@ -178,14 +180,16 @@ TEST_CASE("interrupt: a second one ends a program that holds out, and what depen
     REQUIRE(::kill(-running.pid(), SIGINT) == 0);
     CHECK(running.line() == "held out");
     for (const auto& [name, pid] : processes) CHECK_MESSAGE(test::is_there(pid), name);
-    CHECK(interrupt(running, processes) == -SIGINT);
+    const int code = interrupt(running, processes);
+    CHECK(code == -SIGINT);
     CHECK(running.rest().empty());
 }
 
 TEST_CASE("interrupt: run_workers ends its workers, and returns as after SIGTERM") {
     program running("interrupted-workers");
     const auto processes = numbers(running, 2);
-    CHECK(interrupt(running, processes) == 0);
+    const int code = interrupt(running, processes);
+    CHECK(code == 0);
     CHECK(running.rest().empty());
 }
 

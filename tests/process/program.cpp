@@ -101,6 +101,7 @@ int program::wait() {
 
 std::string program::line() {
     for (;;) {
+        drop_notices();
         if (const std::size_t end = read_.find('\n'); end != std::string::npos) {
             std::string found = read_.substr(0, end);
             read_.erase(0, end + 1);
@@ -115,13 +116,27 @@ std::string program::line() {
 }
 
 std::string program::rest() {
-    std::string all = std::exchange(read_, std::string());
     std::array<char, 4096> room{};
     for (;;) {
         const ssize_t got = ::read(output_.get(), room.data(), room.size());
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return all;
-        all.append(room.data(), static_cast<std::size_t>(got));
+        if (got <= 0) break;
+        read_.append(room.data(), static_cast<std::size_t>(got));
+    }
+    drop_notices();
+    return std::exchange(read_, std::string());
+}
+
+void program::drop_notices() {
+    const std::string notice = "lariat: io_uring is refused";
+    for (std::size_t at = 0; at < read_.size();) {
+        const std::size_t end = read_.find('\n', at);
+        if (end == std::string::npos) return;
+        if (read_.compare(at, notice.size(), notice) == 0) {
+            read_.erase(at, end + 1 - at);
+        } else {
+            at = end + 1;
+        }
     }
 }
 

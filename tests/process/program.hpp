@@ -47,6 +47,9 @@ class program {
     [[nodiscard]] static std::string own_file();
 
  private:
+    /// Of each of its processes, where the kernel refuses io_uring: the place's word, not its own.
+    void drop_notices();
+
     int pid_ = -1;
     unique_fd input_;
     unique_fd output_;
