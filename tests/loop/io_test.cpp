@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <string>
 #include <system_error>
@@ -22,6 +23,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 namespace {
@@ -89,6 +91,36 @@ TEST_CASE_FIXTURE(leak_check, "io: wait_readable waits until there is something 
         CHECK(sent);
         sockets.take_byte();
     });
+}
+
+TEST_CASE_FIXTURE(leak_check, "io: signals, however many, are no failure of wait_readable") {
+    struct storm {
+        storm() {
+            struct sigaction act{};
+            act.sa_handler = [](int) {};
+            act.sa_flags = SA_RESTART;
+            ::sigaction(SIGALRM, &act, &before);
+            const itimerval often{{0, 20}, {0, 20}};
+            ::setitimer(ITIMER_REAL, &often, nullptr);
+        }
+        ~storm() {
+            const itimerval never{};
+            ::setitimer(ITIMER_REAL, &never, nullptr);
+            ::sigaction(SIGALRM, &before, nullptr);
+        }
+        struct sigaction before{};
+    };
+    run([]() -> task<> {
+        const pair sockets;
+        const storm signals_come;
+        auto wait = [](int fd) -> task<> { co_await wait_readable(fd); };
+        for (int i = 0; i < 2'000; ++i) {
+            auto waits = spawn(wait(sockets.near.get()));
+            co_await yield_now();
+            waits.cancel();
+            CHECK_THROWS_AS(co_await waits, task_cancelled);
+        }
+    }());
 }
 
 TEST_CASE_FIXTURE(leak_check, "io: wait_readable of what is readable, at its end or not, returns") {

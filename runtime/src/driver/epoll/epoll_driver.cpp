@@ -98,12 +98,19 @@ bool epoll_driver::submit_multishot(op& o) noexcept {
     return false;
 }
 
-bool epoll_driver::submit_poll(op& o) noexcept {
+// A signal interrupts even a poll that does not wait (poll(2)).
+std::int32_t epoll_driver::readiness(const op& o) noexcept {
+    if (o.fd < 0) return -EBADF;  // poll(2) skips it
     pollfd asked{o.fd, static_cast<short>(o.argument), 0};
-    if (o.fd < 0) return finish_now(o, -EBADF);  // poll(2) skips it
-    if (::poll(&asked, 1, 0) < 0) return finish_now(o, -errno);
-    if ((asked.revents & POLLNVAL) != 0) return finish_now(o, -EBADF);
-    if (asked.revents != 0) return finish_now(o, static_cast<unsigned short>(asked.revents));
+    while (::poll(&asked, 1, 0) < 0) {
+        if (errno != EINTR) return -errno;
+    }
+    if ((asked.revents & POLLNVAL) != 0) return -EBADF;
+    return static_cast<unsigned short>(asked.revents);
+}
+
+bool epoll_driver::submit_poll(op& o) noexcept {
+    if (const std::int32_t ready = readiness(o); ready != 0) return finish_now(o, ready);
     descriptor* d = table_.make(o.fd);
     if (d == nullptr) return finish_now(o, -ENOMEM);
     if (const int error = watch_once(*d, o.argument); error != 0) return finish_now(o, error);

@@ -90,6 +90,8 @@ class epoll_driver {
     void run_readers(descriptor& d) noexcept;
     void run_writers(descriptor& d) noexcept;
     void run_pollers(descriptor& d) noexcept;
+    /// What a poll waits for and has: events, 0, or a negated errno.
+    [[nodiscard]] static std::int32_t readiness(const op& o) noexcept;
     [[nodiscard]] bool receive(descriptor& d, op& o, std::uint32_t& budget) noexcept;
     void accept_next(descriptor& d, op& o) noexcept;
     void try_front(descriptor& d, op_list& line) noexcept;

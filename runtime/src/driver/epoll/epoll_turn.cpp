@@ -11,7 +11,6 @@
 #include <ctime>
 #include <system_error>
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -221,12 +220,8 @@ void epoll_driver::run_pollers(descriptor& d) noexcept {
     std::size_t left = d.pollers.size();
     for (; left > 0 && !d.pollers.empty(); --left) {
         op& o = d.pollers.front();
-        pollfd asked{o.fd, static_cast<short>(o.argument), 0};
-        const int result = ::poll(&asked, 1, 0);
-        if (result < 0 || (asked.revents & POLLNVAL) != 0) {
-            finish(d.pollers, o, result < 0 ? -errno : -EBADF);
-        } else if (result > 0) {
-            finish(d.pollers, o, static_cast<unsigned short>(asked.revents));
+        if (const std::int32_t ready = readiness(o); ready != 0) {
+            finish(d.pollers, o, ready);
         } else {
             d.pollers.remove(o);
             d.pollers.push_back(o);
