@@ -49,7 +49,7 @@ test_cell() {
     local name=$1 code=0 here counted
     shift
     rm -f "build/$name/meson-logs/testlog.json"
-    run_logged "$name: tests" 900 meson test -C "build/$name" --no-rebuild "$@" || code=$?
+    run_logged "$name: tests" 1800 meson test -C "build/$name" --no-rebuild "$@" || code=$?
     here=build/$name/meson-logs/testlog.json
     counted=$logs/$name-count.log
     if [ ! -s "$here" ]; then
@@ -114,7 +114,7 @@ cell_tidy() {
     step "tidy: house rules" 600 python3 tests/tidy/tidy.py
     step "tidy: set up for clang-tidy" 300 bash -c 'set_up "$@"' set_up build/clang clang++-19 \
         clang-19 -Dbuildtype=release -Dwerror=true -Dtests=enabled &&
-        step "tidy: clang-tidy" 900 python3 tests/tidy/clang_tidy.py build/clang
+        step "tidy: clang-tidy" 1500 python3 tests/tidy/clang_tidy.py build/clang
 }
 
 cell_packaging() { step "packaging" 900 bash tests/packaging/run.sh; }
