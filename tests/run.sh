@@ -34,8 +34,8 @@ packages=(clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19 g++-12 meson
     pkg-config cmake ccache python3 liburing-dev libasio-dev doctest-dev node-llhttp
     libcereal-dev libssl-dev socat netcat-openbsd)
 
-# build_cell NAME C++-COMPILER C-COMPILER OPTION...: all of it, or the tests of the areas that `areas`
-# names.
+# build_cell NAME C++-COMPILER C-COMPILER OPTION...: all of it, or the tests of the areas that
+# `areas` names.
 areas=()
 build_cell() {
     local name=$1
