@@ -115,10 +115,10 @@ class transaction {
 
     template <class T>
     void set(std::atomic<T>& target, std::type_identity_t<T> value) noexcept {
-        static_assert(sizeof(T) == 4 || sizeof(T) == 8);
-        static_assert(sizeof(std::atomic<T>) == sizeof(T));
+        constexpr std::size_t bytes = sizeof target;
+        static_assert(bytes == 4 || bytes == 8);
         const T old = target.load(std::memory_order_relaxed);
-        if constexpr (sizeof(T) == 8) {
+        if constexpr (bytes == 8) {
             remember(reinterpret_cast<std::uintptr_t>(&target), std::bit_cast<std::uint64_t>(old));
         } else {
             remember(reinterpret_cast<std::uintptr_t>(&target) | 1U,
