@@ -78,6 +78,7 @@ std::vector<std::string> own_arguments() {
 [[noreturn]] void execute(int orders, int attempt) {
     std::vector<std::string> words = own_arguments();
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& each : words) arguments.push_back(each.data());
     arguments.push_back(nullptr);
     const std::string name = std::string(orders_variable) + '=';
@@ -111,6 +112,7 @@ unique_fd written_orders(const birth& as, int channel) {
     head.owner = as.owner;
     head.daemon = as.who.daemon ? 1 : 0;
     std::vector<int> given;
+    given.reserve(as.given.descriptors.size());
     for (const unique_fd& each : as.given.descriptors) given.push_back(each.get());
     const parcel packed =
         pack(head, as.who.name, own->modules(), as.references, as.given.bytes, given);

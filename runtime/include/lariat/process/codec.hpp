@@ -267,7 +267,7 @@ void write_value(parcel_writer& to, U&& value) {
             if constexpr (is_copied) {
                 codec<type>::write(to, std::as_const(value));
             } else {
-                codec<type>::write(to, std::move(value));
+                codec<type>::write(to, std::forward<U>(value));
             }
         }
     }
