@@ -47,6 +47,7 @@ class served_dict {
     [[nodiscard]] std::map<K, V> items() const { return items_; }
     [[nodiscard]] std::vector<K> keys() const {
         std::vector<K> all;
+        all.reserve(items_.size());
         for (const auto& each : items_) all.push_back(each.first);
         return all;
     }

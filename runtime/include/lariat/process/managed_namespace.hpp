@@ -38,6 +38,7 @@ class served_names {
     [[nodiscard]] bool erase(const std::string& name) { return values_.erase(name) != 0; }
     [[nodiscard]] std::vector<std::string> names() const {
         std::vector<std::string> all;
+        all.reserve(values_.size());
         for (const auto& each : values_) all.push_back(each.first);
         return all;
     }
