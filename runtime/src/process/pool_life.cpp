@@ -133,6 +133,8 @@ task<> process_pool_core::tend(std::shared_ptr<process_pool_core> self, std::siz
 }
 
 task<> process_pool_core::attend(process_pool_core& self, pool_worker& worker) {
+    // with_group keeps it for as long as it runs.
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines)
     auto both = [&self, &worker](task_group& group) -> task<> {
         group.spawn(read(self, worker));
         auto watching = watch(worker);

@@ -97,9 +97,11 @@ std::uint32_t pool_worker::take_slot() {
 void pool_worker::send(worker_call& call) {
     // What can fail comes first. A worker may be lost with what it was sent, so it gets copies.
     std::vector<unique_fd> descriptors;
+    descriptors.reserve(call.what.arguments.descriptors.size());
     for (const unique_fd& each : call.what.arguments.descriptors)
         descriptors.push_back(duplicate(each));
     std::vector<transit_ref> references;
+    references.reserve(call.held.size());
     for (const cell_ref& each : call.held) references.push_back(each.share());
     if (orders_.bytes.size() >= most_batch_bytes ||
         orders_.descriptors.size() + descriptors.size() > most_batch_descriptors)

@@ -235,7 +235,8 @@ class array<T>::element {
         body_->set(index_, next);
         return *this;
     }
-    /// Assigns the value, not the place.
+    /// Assigns the value, not the place; its own as well.
+    // NOLINTBEGIN(bugprone-unhandled-self-assignment)
     const element& operator=(const element& other) const noexcept {
         return *this = static_cast<T>(other);
     }
@@ -243,6 +244,7 @@ class array<T>::element {
         body_->set(index_, static_cast<T>(other));
         return *this;
     }
+    // NOLINTEND(bugprone-unhandled-self-assignment)
 
  private:
     friend array;
