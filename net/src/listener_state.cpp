@@ -132,7 +132,7 @@ void listener_state::accepted(op& done) noexcept {
     self.answer_last_call();
     if (self.failure != 0) self.acceptors.wake_all();
     if (!self.acceptors.empty()) {
-        self.arm();
+        self.serve_waiting();
     } else if (self.armed && self.taken_count >= taken_ahead) {
         self.cancel(self);
     }
@@ -178,6 +178,14 @@ void listener_state::hand_out() noexcept {
     while (has_spare() && acceptors.wake_one()) ++promised;
 }
 
+// Arming a shared socket may find a connection that has come since: it is for who waits.
+void listener_state::serve_waiting() noexcept {
+    while (!acceptors.empty() && !armed && !resting && failure == 0 && !closing) {
+        arm();
+        hand_out();
+    }
+}
+
 void listener_state::answer_last_call() noexcept {
     if (last_call == nullptr) return;
     look();
@@ -214,7 +222,7 @@ void listener_state::rested(timer_entry& due) noexcept {
     self.holds_back = false;
     self.hand_out();
     self.answer_last_call();
-    if (!self.acceptors.empty()) self.arm();
+    self.serve_waiting();
 }
 
 void listener_state::close() noexcept {

@@ -71,6 +71,7 @@ struct listener_state : io_object, op, timer_entry {
     void take_in(const op& done) noexcept;
     void keep(int descriptor) noexcept;
     void hand_out() noexcept;
+    void serve_waiting() noexcept;
     void answer_last_call() noexcept;
     void accept_now() noexcept;
     void note_refusal(std::int32_t failed) noexcept;
