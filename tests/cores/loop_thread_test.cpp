@@ -96,7 +96,7 @@ TEST_CASE_FIXTURE(leak_check, "loop_thread: runs its main task on a thread and l
         there = std::this_thread::get_id();
         its_loop = &loop::current();
         CHECK(*given == 4);
-        co_await sleep(1ns);
+        co_await yield_now();
     };
     loop_thread thread(look, std::make_unique<int>(4));
     CHECK(static_cast<bool>(thread));
