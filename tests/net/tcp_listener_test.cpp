@@ -3,10 +3,14 @@
 #include "death.hpp"
 #include "net_support.hpp"
 
+#include <lariat/offload/offload.hpp>
 #include <lariat/task/cancel_scope.hpp>
+#include <lariat/task/spawn.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <random>
@@ -14,12 +18,14 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 using namespace net_test;
@@ -46,6 +52,35 @@ task<> crowd() {
     for (auto& each : many) co_await each;
 }
 
+task<> accept_and_close(tcp_listener& listener) {
+    for (;;) const tcp_stream accepted = co_await listener.accept();
+}
+
+/// Connects again and again and waits for each connection's end: how many came to it in time.
+int served_to_clients(std::uint16_t port, int clients, int connections) {
+    std::atomic<int> served = 0;
+    auto client = [&] {
+        for (int i = 0; i < connections; ++i) {
+            const unique_fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            const timeval limit{5, 0};
+            ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+            sockaddr_in where{};
+            where.sin_family = AF_INET;
+            where.sin_port = htons(port);
+            where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            const auto* address = reinterpret_cast<const sockaddr*>(&where);
+            if (::connect(socket.get(), address, sizeof where) != 0) return;
+            char nothing = 0;
+            if (::recv(socket.get(), &nothing, 1, 0) != 0) return;
+            ++served;
+        }
+    };
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < clients; ++i) threads.emplace_back(client);
+    threads.clear();
+    return served;
+}
+
 TEST_CASE("tcp_listener: a forked child may destroy an inherited loop with its listener") {
     std::optional<loop> own(std::in_place);
     auto listener = tcp_listener::bind(endpoint("127.0.0.1", 0));
@@ -67,6 +102,22 @@ TEST_CASE("tcp_listener: a forked child may destroy an inherited loop with its l
 }
 
 }  // namespace
+
+TEST_CASE("tcp_listener: of a socket that several accept from, each connection is somebody's") {
+    on_loop([]() -> task<> {
+        auto bound = tcp_listener::bind(loopback());
+        std::array<tcp_listener, 2> both{
+            tcp_listener::adopt_shared(::fcntl(bound.descriptor(), F_DUPFD_CLOEXEC, 0)),
+            tcp_listener::adopt_shared(::fcntl(bound.descriptor(), F_DUPFD_CLOEXEC, 0))};
+        auto first = spawn(accept_and_close(both[0]));
+        auto second = spawn(accept_and_close(both[1]));
+        const std::uint16_t port = bound.local_endpoint().port();
+        const int served = co_await offload(served_to_clients, port, 4, 2'000);
+        CHECK(served == 8'000);
+        first.cancel();
+        second.cancel();
+    });
+}
 
 TEST_CASE("tcp_listener: port 0 is a port of the system's choice") {
     on_loop([]() -> task<> {
