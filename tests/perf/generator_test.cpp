@@ -111,7 +111,8 @@ TEST_CASE("echo_load: requests larger than every buffer come back whole") {
 
 TEST_CASE("echo_load: one wrong byte is an error") {
     const small_server server(small_server::fault::wrong_byte, 20'000);
-    const options chosen = quick(server, mode::echo);
+    options chosen = quick(server, mode::echo);
+    chosen.duration_seconds = 60;  // the error ends it
     generator load(chosen);
     CHECK_THROWS_AS(static_cast<void>(load.run()), std::runtime_error);
     CHECK(load.result().errors == 1);
@@ -120,7 +121,8 @@ TEST_CASE("echo_load: one wrong byte is an error") {
 
 TEST_CASE("echo_load: a byte nobody sent is an error") {
     const small_server server(small_server::fault::extra_byte, 50);
-    const options chosen = quick(server, mode::echo);
+    options chosen = quick(server, mode::echo);
+    chosen.duration_seconds = 60;  // the error ends it
     generator load(chosen);
     CHECK_THROWS_AS(static_cast<void>(load.run()), std::runtime_error);
     CHECK(load.result().errors == 1);
