@@ -52,11 +52,7 @@ class item_exchange {
     template <class U>
     [[gnu::always_inline]] offer give(U&& item) {
         if (!takers_.empty()) {
-            taker& first = static_cast<taker&>(takers_.front());
-            first.item_.emplace(std::forward<U>(item));
-            ++accepted_;
-            first.unlink();
-            grant(first);
+            hand_over(std::forward<U>(item));
             return offer::taken;
         }
         if (store_.size() < room_) [[likely]] {
@@ -91,6 +87,16 @@ class item_exchange {
     }
 
  private:
+    // Out of line: what every put and get has inlined is the way without a switch.
+    template <class U>
+    [[gnu::noinline]] void hand_over(U&& item) {
+        taker& first = static_cast<taker&>(takers_.front());
+        first.item_.emplace(std::forward<U>(item));
+        ++accepted_;
+        first.unlink();
+        grant(first);
+    }
+
     /// Nothing is stored: an item may still come from where there is no room at all.
     [[gnu::noinline]] bool take_from_giver(std::optional<T>& place) {
         if (givers_.empty()) {
@@ -106,7 +112,7 @@ class item_exchange {
 
     /// An item has gone: givers in line put theirs in its place. What goes wrong there, an
     /// allocation or a comparison, is that giver's error.
-    void refill() noexcept {
+    [[gnu::noinline]] void refill() noexcept {
         while (!givers_.empty() && store_.size() < room_) {
             giver& first = static_cast<giver&>(givers_.front());
             try {
@@ -138,7 +144,7 @@ class [[nodiscard(
 
     explicit taker(item_exchange& from) noexcept : from_(&from) {}
 
-    [[nodiscard]] bool attempt() { return from_->take(item_); }
+    [[nodiscard, gnu::always_inline]] bool attempt() { return from_->take(item_); }
     void join_line() noexcept { from_->takers_.add(*this); }
     [[nodiscard]] std::optional<T> result() { return std::move(item_); }
 
@@ -162,7 +168,7 @@ class [[nodiscard(
     template <class U>
     giver(item_exchange& to, U&& item) : to_(&to), item_(std::forward<U>(item)) {}
 
-    [[nodiscard]] bool attempt() {
+    [[nodiscard, gnu::always_inline]] bool attempt() {
         ending_ = to_->give(std::move(item_));
         return ending_ != offer::full;
     }

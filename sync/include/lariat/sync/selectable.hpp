@@ -59,8 +59,9 @@ class selectable_wait : public wait_point, public single_step {
  public:
     selectable_wait() noexcept : wait_point(Wait::kind_of_wait) {}
 
+    // Inlined: it is then seen that one who was not suspended was not cut, nor refused.
     template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<Promise> frame) {
         party& p = *frame.promise().who;
         if (self().attempt()) return pass(p, frame);
         self().join_line();
