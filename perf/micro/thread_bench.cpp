@@ -1,6 +1,7 @@
 // Between threads: posting to a loop that works, waking one that sleeps, calling one.
 #include <lariat/lariat.hpp>
 
+#include <chrono>
 #include <future>
 #include <stdexcept>
 #include <thread>
@@ -72,18 +73,21 @@ lariat::task<double> near_side(ping_pong& game) {
     co_return microseconds;
 }
 
-double wake_and_back() {
+/// Both loops look for news for `spin` before they sleep.
+double wake_and_back(std::chrono::microseconds spin) {
+    lariat::run_options options;
+    options.spin = spin;
     ping_pong game;
     std::promise<lariat::loop*> started;
-    std::thread other([&game, &started] {
+    std::thread other([&game, &started, &options] {
         bench::pin_this_thread(1);
-        lariat::run(far_side(game, started));
+        lariat::run(options, far_side(game, started));
     });
     game.far = started.get_future().get();
     double microseconds = 0;
-    std::thread timed([&game, &microseconds] {
+    std::thread timed([&game, &microseconds, &options] {
         bench::pin_this_thread(0);
-        microseconds = lariat::run(near_side(game));
+        microseconds = lariat::run(options, near_side(game));
     });
     timed.join();
     other.join();
@@ -138,7 +142,9 @@ void bench::thread_benches(suite& all) {
     all.add("offload round trip, wall", "us", 0, offload_round_trip<wall_watch>);
     if (std::thread::hardware_concurrency() > 1) {
         all.add("wake a sleeping loop on the other core and back", "us",
-                1.1 * all.median_of(wake_floor), wake_and_back);
+                1.1 * all.median_of(wake_floor), [] { return wake_and_back({}); });
+        all.add("the same while both spin before they sleep", "us", 1.5,
+                [] { return wake_and_back(std::chrono::microseconds(500)); });
         all.add("call_on: a function on the other core, and its result back", "us",
                 1.1 * all.median_of(wake_floor), call_and_back);
     }
