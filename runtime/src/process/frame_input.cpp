@@ -35,7 +35,7 @@ std::uint64_t id_at(const std::byte* where) noexcept {
 
 }  // namespace
 
-int frame_input::receive(int socket) noexcept {
+int frame_input::receive(int socket, patience how) noexcept {
     if (damaged_ || ended_) return 0;
     try {
         make_room();
@@ -53,8 +53,8 @@ int frame_input::receive(int socket) noexcept {
     message.msg_iovlen = count;
     message.msg_control = control.data();
     message.msg_controllen = control.size();
-    const auto got =
-        uninterrupted([&] { return ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+    const int flags = MSG_CMSG_CLOEXEC | (how == patience::none ? MSG_DONTWAIT : 0);
+    const auto got = uninterrupted([&] { return ::recvmsg(socket, &message, flags); });
     if (got < 0 && errno == EAGAIN) {
         drained_ = true;
         return would_block_here;

@@ -29,6 +29,7 @@ static_assert(sizeof(frame_header) == 16);
 
 inline constexpr std::size_t most_frame_descriptors = 253;  // SCM_MAX_FD, unix(7)
 inline constexpr int would_block_here = 1;                  ///< no errno: those are negated
+enum class patience : std::uint8_t { none, waits };         ///< whether a call may block
 
 /// What has been received of a stream of messages and was not taken yet.
 ///
@@ -44,9 +45,9 @@ inline constexpr int would_block_here = 1;                  ///< no errno: those
 ///              large message needs, up to 64 MiB at once, then doubling
 class frame_input {
  public:
-    /// One recvmsg that does not wait. Returns 0 if something came (or the end: ended()),
-    /// would_block_here, or a negated errno. Pre: the first message is not complete.
-    [[nodiscard]] int receive(int socket) noexcept;
+    /// One recvmsg. Returns 0 if something came (or the end: ended()), would_block_here, or a
+    /// negated errno. Pre: the first message is not complete.
+    [[nodiscard]] int receive(int socket, patience how = patience::none) noexcept;
 
     /// From a peer that is not of the family: what announces descriptors or references is damaged,
     /// and descriptors that come are closed.

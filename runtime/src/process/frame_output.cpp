@@ -39,11 +39,12 @@ class batch {
     }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
-    [[nodiscard]] std::ptrdiff_t send(int socket) noexcept {
+    [[nodiscard]] std::ptrdiff_t send(int socket, patience how) noexcept {
+        const int flags = MSG_NOSIGNAL | (how == patience::none ? MSG_DONTWAIT : 0);
         msghdr message{};
         message.msg_iov = parts_.data();
         message.msg_iovlen = count_;
-        if (attached_.empty()) return call(socket, message);
+        if (attached_.empty()) return call(socket, message, flags);
         alignas(cmsghdr) std::array<char, CMSG_SPACE(most_frame_descriptors * sizeof(int))> control;
         std::memset(control.data(), 0, control.size());
         message.msg_control = control.data();
@@ -56,7 +57,7 @@ class batch {
             const int number = attached_[i].get();
             std::memcpy(CMSG_DATA(head) + i * sizeof number, &number, sizeof number);
         }
-        return call(socket, message);
+        return call(socket, message, flags);
     }
 
  private:
@@ -68,9 +69,8 @@ class batch {
         parts_[count_++] = iovec{at, size - gone};
         bytes_ += size - gone;
     }
-    static std::ptrdiff_t call(int socket, const msghdr& message) noexcept {
-        const auto sent =
-            uninterrupted([&] { return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL); });
+    static std::ptrdiff_t call(int socket, const msghdr& message, int flags) noexcept {
+        const auto sent = uninterrupted([&] { return ::sendmsg(socket, &message, flags); });
         return sent < 0 ? -errno : sent;
     }
 
@@ -119,7 +119,7 @@ bool frame_output::let_go(outgoing& item) noexcept {
     return true;
 }
 
-int frame_output::send(int socket, const cell_ref& carrier) noexcept {
+int frame_output::send(int socket, const cell_ref& carrier, patience how) noexcept {
     while (!queue_.empty()) {
         batch now;
         for (outgoing& item : queue_) {
@@ -128,7 +128,7 @@ int frame_output::send(int socket, const cell_ref& carrier) noexcept {
             item.entrusted = true;
             if (!now.add(item)) break;
         }
-        const std::ptrdiff_t sent = now.send(socket);
+        const std::ptrdiff_t sent = now.send(socket, how);
         if (sent == -EAGAIN) return would_block_here;
         if (sent >= 0) {
             took(static_cast<std::size_t>(sent));

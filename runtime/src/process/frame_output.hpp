@@ -66,7 +66,8 @@ class frame_output {
     /// `carrier`'s from then on. Returns 0 when nothing is left, would_block_here, or a negated
     /// errno after which nothing more can be sent; one that is a single message's own only ends
     /// that message.
-    [[nodiscard]] int send(int socket, const cell_ref& carrier) noexcept;
+    [[nodiscard]] int send(int socket, const cell_ref& carrier,
+                           patience how = patience::none) noexcept;
 
     /// All end, or those that somebody waits for and that have not begun.
     void fail_all(std::int32_t failure) noexcept;

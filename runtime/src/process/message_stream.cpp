@@ -140,8 +140,17 @@ void message_wait::leave(waiter& w) noexcept {
 bool message_wait::sleep(time_point until) noexcept {
     if (!stream_ || stream_->closing) return true;
     require(stream_->reading == nullptr, "one task or thread at a time receives from a pipe");
-    while (!advance())
-        if (!sleep_until_ready(stream_->socket.get(), POLLIN, until)) return false;
+    // With no limit the call itself waits: one system call instead of three.
+    const patience how = until == forever ? patience::waits : patience::none;
+    while (!has_ended()) {
+        const int received = stream_->in.receive(stream_->socket.get(), how);
+        if (received == would_block_here) {
+            if (!sleep_until_ready(stream_->socket.get(), POLLIN, until)) return false;
+        } else if (received != 0) {
+            failure_ = received;
+            break;
+        }
+    }
     return true;
 }
 
@@ -255,7 +264,7 @@ void message_send::sleep() noexcept {
             "a thread sends through a pipe while no task of a loop does");
     stream.out.push(*item_);
     while (!item_->done) {
-        const int result = stream.out.send(stream.socket.get(), stream.carrier);
+        const int result = stream.out.send(stream.socket.get(), stream.carrier, patience::waits);
         if (result == would_block_here) {
             (void)sleep_until_ready(stream.socket.get(), POLLOUT, forever);
         } else if (result != 0) {
