@@ -26,7 +26,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,23 +100,6 @@ TEST_CASE_FIXTURE(leak_check,
     }());
 }
 
-/// This process has no room for more than so many descriptors.
-class few_descriptors {
- public:
-    explicit few_descriptors(rlim_t most) {
-        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
-        rlimit now = before_;
-        now.rlim_cur = most;
-        REQUIRE(::setrlimit(RLIMIT_NOFILE, &now) == 0);
-    }
-    few_descriptors(const few_descriptors&) = delete;
-    few_descriptors& operator=(const few_descriptors&) = delete;
-    ~few_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-    rlimit before_{};
-};
-
 TEST_CASE_FIXTURE(leak_check,
                   "message stream: without room for descriptors one message fails, not the next") {
     run([]() -> task<> {
@@ -132,9 +114,7 @@ TEST_CASE_FIXTURE(leak_check,
         REQUIRE(first);
         CHECK(mark_of(first->descriptors[1]) == 11);
         {
-            const int lowest = ::dup(0);
-            ::close(lowest);
-            const few_descriptors full(static_cast<rlim_t>(lowest) + 1);
+            const few_descriptors full(1);
             const auto second = co_await nothrow(ends.right.receive());
             CHECK(second.error() == std::errc::too_many_files_open);
         }
@@ -143,6 +123,31 @@ TEST_CASE_FIXTURE(leak_check,
         CHECK(words_of(*third) == "3");
         CHECK(mark_of(third->descriptors[0]) == 3);
         CHECK(mark_of(third->descriptors[1]) == 13);
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "message stream: a refused message is its sender's error; of nobody, the end") {
+    run([]() -> task<> {
+        both_ends ends;
+        // A descriptor that is not open, which sendmsg(2) refuses.
+        const auto refused = [] {
+            parcel made = text("refused");
+            made.descriptors.push_back(marked(1));
+            ::close(made.descriptors[0].get());
+            return made;
+        };
+        parcel told = refused();
+        const auto sent = co_await nothrow(ends.left.send(std::move(told)));
+        CHECK(sent.error() == std::errc::bad_file_descriptor);
+        CHECK(ends.left.push(text("before")));
+        CHECK(ends.left.push(refused()));
+        CHECK(ends.left.push(text("behind")));
+        const std::string before = co_await next(ends.right);
+        CHECK(before == "before");
+        const std::string end = co_await next(ends.right);
+        CHECK(end == "the end");
+        CHECK(!ends.left.push(text("later")));
     }());
 }
 

@@ -11,9 +11,30 @@
 #include <string>
 #include <utility>
 
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace lariat::test {
+
+/// This process has no room for more than so many descriptors beside those that it has.
+class few_descriptors {
+ public:
+    explicit few_descriptors(rlim_t more) {
+        const int lowest = ::dup(STDIN_FILENO);
+        ::close(lowest);
+        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+        rlimit now = before_;
+        now.rlim_cur = static_cast<rlim_t>(lowest) + more;
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &now) == 0);
+    }
+    few_descriptors(const few_descriptors&) = delete;
+    few_descriptors& operator=(const few_descriptors&) = delete;
+    ~few_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+    rlimit before_{};
+};
 
 /// Both ends here, without a carrier.
 struct both_ends {

@@ -134,7 +134,8 @@ int frame_output::send(int socket, const cell_ref& carrier, patience how) noexce
             took(static_cast<std::size_t>(sent));
             continue;
         }
-        if (peer_is_gone(sent) || queue_.front().begun()) return static_cast<int>(sent);
+        const outgoing& first = queue_.front();
+        if (peer_is_gone(sent) || first.begun() || !first.kept) return static_cast<int>(sent);
         finish(queue_.front(), static_cast<std::int32_t>(sent));
     }
     return 0;

@@ -65,7 +65,7 @@ class frame_output {
     /// Sends as much as the socket takes, many messages a call. What references are under way are
     /// `carrier`'s from then on. Returns 0 when nothing is left, would_block_here, or a negated
     /// errno after which nothing more can be sent; one that is a single message's own only ends
-    /// that message.
+    /// that message, if somebody waits to hear of it.
     [[nodiscard]] int send(int socket, const cell_ref& carrier,
                            patience how = patience::none) noexcept;
 

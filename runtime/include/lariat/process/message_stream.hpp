@@ -218,7 +218,8 @@ class LARIAT_EXPORT message_stream {
     [[nodiscard]] message_send send_bytes(bytes borrowed) const;
     /// Does not wait: the message goes out when what is ready now has run, with all others that
     /// were pushed by then in one call. Returns false if it cannot be sent: closed, the other end
-    /// gone, or too many descriptors. Pre: a loop runs here.
+    /// gone, or too many descriptors. If the kernel refuses it after that, the stream ends: nobody
+    /// would hear of a gap. Pre: a loop runs here.
     bool push(parcel message) const;
     /// Suspends while more than so many bytes wait to be sent · Errors: closed_error · Cancel:
     /// nothing happened.
