@@ -12,13 +12,16 @@
 namespace lariat::detail {
 
 /// How a call ended in its worker.
-enum class answer_kind : std::uint32_t { value, thrown };
+enum class answer_kind : std::uint16_t { value, thrown };
+/// Where its bytes are: right behind its header, or (of a message) they are the next message.
+enum class answer_place : std::uint16_t { behind, next };
 
 /// Heads an answer, on the board and in a message.
 struct answer_header {
     std::uint64_t id = 0;  ///< of the call's sending; 0 on the board: nothing more before its end
     std::uint32_t slot = 0;
     answer_kind kind = answer_kind::value;
+    answer_place where = answer_place::behind;
     std::uint64_t bytes = 0;
 };
 static_assert(sizeof(answer_header) == 24);

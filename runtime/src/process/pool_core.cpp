@@ -151,13 +151,19 @@ void process_pool_core::answered(pool_worker& worker, const answer_header& head,
                                  parcel&& body) noexcept {
     worker_call* const call = worker.find(head.slot, head.id);
     if (call == nullptr) return;
-    worker.release(*call);
+    if (!call->ended()) call->answer = std::move(body);
+    const bool value = head.kind == answer_kind::value;
+    settled(worker, *call, value ? worker_call::ending::value : worker_call::ending::thrown);
+}
+
+/// The worker has ended it.
+void process_pool_core::settled(pool_worker& worker, worker_call& call,
+                                worker_call::ending how) noexcept {
+    worker.release(call);
     worker.answered = true;
     failures_ = 0;
     --counts_.running;
-    const bool value = head.kind == answer_kind::value;
-    if (!call->ended()) call->answer = std::move(body);
-    end(*call, value ? worker_call::ending::value : worker_call::ending::thrown);
+    end(call, how);
 }
 
 void process_pool_core::look_at(pool_worker& worker) noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/base/list.hpp>
+#include <lariat/base/result.hpp>
 #include <lariat/base/unique_fd.hpp>
 #include <lariat/process/pool_call.hpp>
 #include <lariat/process/pool_options.hpp>
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +86,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     void fail_queued(worker_call::ending how) noexcept;
     void enqueue(worker_call& call, bool first) noexcept;
     void answered(pool_worker& worker, const answer_header& head, parcel&& body) noexcept;
+    void settled(pool_worker& worker, worker_call& call, worker_call::ending how) noexcept;
 
     // A worker's life.
     [[nodiscard]] static task<> tend(std::shared_ptr<process_pool_core> self, std::size_t at);
@@ -91,6 +94,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     [[nodiscard]] static task<> watch(pool_worker& worker);
     [[nodiscard]] static task<> read(process_pool_core& self, pool_worker& worker);
     [[nodiscard]] static task<> listen(std::shared_ptr<process_pool_core> self);
+    [[nodiscard]] bool hear(pool_worker& worker, result<std::optional<parcel>>&& message) noexcept;
     void take_message(pool_worker& worker, parcel&& message) noexcept;
     void worker_ended(std::size_t at) noexcept;
     void give_up_calls(pool_worker& worker) noexcept;

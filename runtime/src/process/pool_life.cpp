@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include <unistd.h>
@@ -148,8 +149,8 @@ task<> process_pool_core::attend(process_pool_core& self, pool_worker& worker) {
         auto rest = worker.stream.receive();
         if (!rest.ready_now()) break;
         auto message = co_await nothrow(std::move(rest));
-        if (!message || !*message) break;
-        self.take_message(worker, std::move(**message));
+        const bool heard = self.hear(worker, std::move(message));
+        if (!heard) break;
     }
 }
 
@@ -173,21 +174,56 @@ task<> process_pool_core::read(process_pool_core& self, pool_worker& worker) {
     for (;;) {
         auto incoming = worker.stream.receive();
         auto message = co_await nothrow(std::move(incoming));
-        if (!message || !*message) break;
-        self.take_message(worker, std::move(**message));
+        const bool heard = self.hear(worker, std::move(message));
+        if (!heard) break;
     }
     worker.gone = true;
     // Its end of the stream goes with the process. If a call has closed it, it cannot be reached.
     if (!worker.stopping) worker.child.kill();
 }
 
+/// False at the end of what a worker says.
+bool process_pool_core::hear(pool_worker& worker,
+                             result<std::optional<parcel>>&& message) noexcept {
+    if (message) {
+        if (*message) take_message(worker, std::move(**message));
+        return message->has_value();
+    }
+    if (!worker.awaited || message.error() != std::errc::too_many_files_open) return false;
+    // The message is gone, and with it one call's result.
+    const answer_header head = *std::exchange(worker.awaited, std::nullopt);
+    if (worker_call* const call = worker.find(head.slot, head.id)) {
+        call->failure = std::make_exception_ptr(
+            std::system_error(message.error(), "receiving the result of a call"));
+        settled(worker, *call, worker_call::ending::failed);
+    }
+    return true;
+}
+
 void process_pool_core::take_message(pool_worker& worker, parcel&& message) noexcept {
-    answer_header head;
-    if (message.bytes.size() < sizeof head) return worker.terminate();
-    std::memcpy(&head, message.bytes.data(), sizeof head);
-    message.bytes.erase(message.bytes.begin(), message.bytes.begin() + sizeof head);
-    answered(worker, head, std::move(message));
     pump_later();
+    if (worker.awaited)
+        return answered(worker, *std::exchange(worker.awaited, std::nullopt), std::move(message));
+    std::span<const std::byte> left(message.bytes);
+    while (left.size() >= sizeof(answer_header)) {
+        answer_header head;
+        std::memcpy(&head, left.data(), sizeof head);
+        left = left.subspan(sizeof head);
+        if (head.where == answer_place::next) {
+            worker.awaited = head;
+            break;
+        }
+        if (head.bytes > left.size()) return worker.terminate();
+        parcel answer;
+        try {
+            answer.bytes.assign(left.data(), left.data() + head.bytes);
+        } catch (...) {  // no memory for an answer
+            return worker.terminate();
+        }
+        left = left.subspan(head.bytes);
+        answered(worker, head, std::move(answer));
+    }
+    if (!left.empty()) worker.terminate();  // no worker says such a thing
 }
 
 bool process_pool_core::needs_nobody() const noexcept {

@@ -5,12 +5,16 @@
 #include <lariat/process/remote_error.hpp>
 
 #include "offload/uninterrupted.hpp"
+#include "process/message_state.hpp"
 #include "process/pool_wire.hpp"
 
 #include <csignal>
+#include <cstring>
 #include <deque>
 #include <exception>
 #include <optional>
+#include <span>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -22,8 +26,9 @@ namespace {
 
 /// The calls of one worker.
 ///
-/// Invariant    when a function is called no answer waits unrung, unless the bell was rung less
-///              than bell_pause ago: then the pool looks by itself after look_after
+/// Invariant    when a function is called no answer waits here: it is with the kernel; or on the
+///              board, and the bell was rung, or was less than bell_pause ago: then the pool looks
+///              by itself after look_after
 class pool_server : private timer_entry, private runnable {
  public:
     explicit pool_server(worker_seed&& seed);
@@ -43,11 +48,16 @@ class pool_server : private timer_entry, private runnable {
 
     /// False when there is nothing more to do.
     [[nodiscard]] bool obey(parcel&& orders);
+    [[nodiscard]] std::span<const std::byte> obey_one(const pool_order& order,
+                                                      std::span<const std::byte> behind);
     void take_call(const pool_order& order, parcel&& arguments);
     void begin_task(const pool_order& order, parcel&& arguments);
     [[nodiscard]] static task<> run_task(pool_server& self, pool_order order, parcel arguments);
     void call_some() noexcept;
     void perform(plain_call& call) noexcept;
+    void send_answer(answer_header head, parcel&& what) noexcept;
+    void flush_overflow() noexcept;
+    [[nodiscard]] bool send_now() noexcept;
     void ring() noexcept;
     void ring_later() noexcept;
 
@@ -65,9 +75,19 @@ class pool_server : private timer_entry, private runnable {
     std::unordered_map<std::uint64_t, join_handle<>> tasks_;
     ringer ringer_;
     time_point rung_ = no_wait;
+    std::optional<pool_order> awaited_;  // its arguments are the next message
+    parcel overflow_;                    // answers that the board had no room for
     bool unrung_ = false;
-    bool by_message_ = false;  // an answer went into the stream, which sends it at the next turn
+    bool by_message_ = false;  // an answer goes by the stream: it may not have left yet
     bool scheduled_ = false;
+};
+
+/// Of an initializer.
+struct seed_sizes {
+    image_pointer<call_entry> entry;
+    std::uint64_t bytes = 0;
+    std::uint64_t descriptors = 0;
+    std::uint64_t references = 0;
 };
 
 parcel pack_exception(const std::exception_ptr& thrown) {
@@ -121,34 +141,42 @@ task<> pool_server::serve() {
 }
 
 bool pool_server::obey(parcel&& orders) {
-    parcel_reader reader(orders);
-    while (reader.left() != 0) {
-        pool_order order;
-        reader.take(&order, sizeof order, typeid(pool_order));
-        switch (order.what) {
-            case pool_order::verb::call: {
-                parcel arguments;
-                arguments.bytes.resize(order.bytes);
-                reader.take(arguments.bytes.data(), order.bytes, typeid(pool_order));
-                for (std::uint32_t i = 0; i < order.descriptors; ++i)
-                    arguments.descriptors.push_back(reader.take_descriptor(typeid(pool_order)));
-                for (std::uint32_t i = 0; i < order.references; ++i)
-                    arguments.references.push_back(reader.take_reference(typeid(pool_order)));
-                take_call(order, std::move(arguments));
-                break;
-            }
-            case pool_order::verb::cancel:
-                if (const auto found = tasks_.find(order.id); found != tasks_.end())
-                    found->second.cancel();
-                break;
-            case pool_order::verb::stop: return false;
+    if (awaited_) {
+        take_call(*std::exchange(awaited_, std::nullopt), std::move(orders));
+    } else {
+        std::span<const std::byte> left(orders.bytes);
+        while (left.size() >= sizeof(pool_order)) {
+            pool_order order;
+            std::memcpy(&order, left.data(), sizeof order);
+            left = left.subspan(sizeof order);
+            if (order.what == pool_order::verb::stop) return false;
+            left = obey_one(order, left);
         }
+        if (!left.empty()) throw parcel_error("a part of an order");
     }
     if (!plain_.empty() && !scheduled_) {  // after the tasks that have come with them
         scheduled_ = true;
         this_scheduler->ready.push(*this);
     }
     return true;
+}
+
+/// Returns what is behind it.
+std::span<const std::byte> pool_server::obey_one(const pool_order& order,
+                                                 std::span<const std::byte> behind) {
+    if (order.what == pool_order::verb::call) {
+        if (order.bytes > behind.size()) throw parcel_error("a call without its arguments");
+        parcel arguments;
+        arguments.bytes.assign(behind.data(), behind.data() + order.bytes);
+        take_call(order, std::move(arguments));
+        return behind.subspan(order.bytes);
+    }
+    if (order.what == pool_order::verb::call_that_follows) {
+        awaited_ = order;
+    } else if (const auto found = tasks_.find(order.id); found != tasks_.end()) {
+        found->second.cancel();
+    }
+    return behind;
 }
 
 void pool_server::take_call(const pool_order& order, parcel&& arguments) {
@@ -183,8 +211,8 @@ task<> pool_server::run_task(pool_server& self, pool_order order, parcel argumen
 void pool_server::call_some() noexcept {
     const time_point begun = clock::now();
     time_point now = begun;
-    by_message_ = false;
-    while (!plain_.empty() && !by_message_ && now - begun < bell_pause) {
+    while (!plain_.empty() && now - begun < bell_pause) {
+        if (by_message_ && !send_now()) return this_scheduler->timers.arm(*this, now + bell_pause);
         if (unrung_ && now - rung_ >= bell_pause) ring();
         plain_call first = std::move(plain_.front());
         plain_.pop_front();
@@ -224,25 +252,48 @@ void pool_server::answer(std::uint32_t slot, std::uint64_t id, answer_kind kind,
     head.slot = slot;
     head.kind = kind;
     head.bytes = what.bytes.size();
-    if (what.descriptors.empty() && what.references.empty() && board_.publish(head, what.bytes)) {
-        unrung_ = true;
-        ring_later();
-        return;
-    }
-    const auto* const first = reinterpret_cast<const std::byte*>(&head);
-    what.bytes.insert(what.bytes.begin(), first, first + sizeof head);
+    const bool small =
+        what.descriptors.empty() && what.references.empty() && head.bytes <= pool_board::most_bytes;
+    if (!small) return send_answer(head, std::move(what));
+    unrung_ = true;
+    ring_later();
+    if (overflow_.bytes.empty() && board_.publish(head, what.bytes)) return;
     by_message_ = true;
-    if (!stream_.push(std::move(what)) && this_scheduler != nullptr) {
-        // Too many descriptors in the result, or the pool has gone.
+    parcel_writer to(overflow_);  // what a turn's tasks answer goes together
+    to.append(&head, sizeof head);
+    to.append(what.bytes.data(), what.bytes.size());
+}
+
+void pool_server::send_answer(answer_header head, parcel&& what) noexcept {
+    by_message_ = true;
+    flush_overflow();
+    if (what.descriptors.size() > most_frame_descriptors) {
         parcel refused = pack_exception(std::make_exception_ptr(
-            limit_error("the result of a call cannot be sent: too many descriptors")));
-        head.kind = answer_kind::thrown;
-        head.bytes = refused.bytes.size();
-        if (board_.publish(head, refused.bytes)) {
-            unrung_ = true;
-            ring_later();
-        }
+            limit_error("a result with " + std::to_string(what.descriptors.size()) +
+                        " descriptors cannot be sent")));
+        return answer(head.slot, head.id, answer_kind::thrown, std::move(refused));
     }
+    head.where = answer_place::next;
+    parcel before;
+    parcel_writer to(before);
+    to.append(&head, sizeof head);
+    // Neither goes where the pool has gone.
+    (void)stream_.push(std::move(before));
+    (void)stream_.push(std::move(what));
+}
+
+void pool_server::flush_overflow() noexcept {
+    if (overflow_.bytes.empty()) return;
+    (void)stream_.push(std::exchange(overflow_, parcel()));
+}
+
+/// False if the pool does not take them yet.
+bool pool_server::send_now() noexcept {
+    flush_overflow();
+    message_state& out = *stream_.state();
+    out.flush();
+    by_message_ = !out.out.empty();
+    return !by_message_;
 }
 
 void pool_server::ring_later() noexcept {
@@ -253,6 +304,7 @@ void pool_server::ring_later() noexcept {
 void pool_server::ring() noexcept {
     unrung_ = false;
     rung_ = clock::now();
+    flush_overflow();
     if (!board_.ring()) return;  // the pool was called and has not looked yet
     const std::uint64_t one = 1;
     (void)uninterrupted([&] { return ::write(bell_.get(), &one, sizeof one); });
@@ -283,15 +335,13 @@ void worker_seed::pack_into(parcel_writer& to) && {
     std::move(stream).pack_into(to);
     to.attach(std::move(bell));
     to.attach(board.share());
-    pool_order first;
-    first.entry = initializer.entry;
-    first.bytes = initializer.arguments.bytes.size();
-    first.descriptors = static_cast<std::uint32_t>(initializer.arguments.descriptors.size());
-    first.references = static_cast<std::uint32_t>(initializer.arguments.references.size());
-    to.append(&first, sizeof first);
-    to.append(initializer.arguments.bytes.data(), first.bytes);
-    for (unique_fd& each : initializer.arguments.descriptors) to.attach(std::move(each));
-    for (transit_ref& each : initializer.arguments.references) to.attach(std::move(each));
+    parcel& arguments = initializer.arguments;
+    const seed_sizes sizes{initializer.entry, arguments.bytes.size(), arguments.descriptors.size(),
+                           arguments.references.size()};
+    to.append(&sizes, sizeof sizes);
+    to.append(arguments.bytes.data(), arguments.bytes.size());
+    for (unique_fd& each : arguments.descriptors) to.attach(std::move(each));
+    for (transit_ref& each : arguments.references) to.attach(std::move(each));
 }
 
 worker_seed worker_seed::unpack_from(parcel_reader& from) {
@@ -299,15 +349,15 @@ worker_seed worker_seed::unpack_from(parcel_reader& from) {
     seed.stream = message_stream::unpack_from(from);
     seed.bell = from.take_descriptor(typeid(worker_seed));
     seed.board = cell_ref::take(from.take_reference(typeid(worker_seed)), pool_board_kind);
-    pool_order first;
-    from.take(&first, sizeof first, typeid(worker_seed));
-    seed.initializer.entry = first.entry.get();
+    seed_sizes sizes;
+    from.take(&sizes, sizeof sizes, typeid(worker_seed));
+    seed.initializer.entry = sizes.entry.get();
     parcel& arguments = seed.initializer.arguments;
-    arguments.bytes.resize(first.bytes);
-    from.take(arguments.bytes.data(), first.bytes, typeid(worker_seed));
-    for (std::uint32_t i = 0; i < first.descriptors; ++i)
+    arguments.bytes.resize(sizes.bytes);
+    from.take(arguments.bytes.data(), sizes.bytes, typeid(worker_seed));
+    for (std::uint64_t i = 0; i < sizes.descriptors; ++i)
         arguments.descriptors.push_back(from.take_descriptor(typeid(worker_seed)));
-    for (std::uint32_t i = 0; i < first.references; ++i)
+    for (std::uint64_t i = 0; i < sizes.references; ++i)
         arguments.references.push_back(from.take_reference(typeid(worker_seed)));
     return seed;
 }

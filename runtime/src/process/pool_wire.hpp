@@ -8,24 +8,30 @@
 #include "process/pool_board.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace lariat::detail {
 
-/// What a pool says to a worker. A message holds many: each an order, after that, for a call, its
-/// arguments' bytes; descriptors and references are attached in the same order.
+/// What a pool says to a worker. A message holds many: each an order and, for a call, its
+/// arguments' bytes. Arguments that are large, or have descriptors or references, are the next
+/// message.
 struct pool_order {
-    enum class verb : std::uint32_t { call, cancel, stop };
+    enum class verb : std::uint32_t { call, call_that_follows, cancel, stop };
 
     verb what = verb::stop;
     std::uint32_t slot = 0;
     std::uint64_t id = 0;
     image_pointer<call_entry> entry;
     std::uint64_t bytes = 0;
-    std::uint32_t descriptors = 0;
-    std::uint32_t references = 0;
 };
-static_assert(sizeof(pool_order) == 40);
+static_assert(sizeof(pool_order) == 32);
+
+/// Larger arguments have a message of their own.
+inline constexpr std::size_t most_in_order = std::size_t{16} << 10;
+
+// A worker's messages, of what its board does not hold: many answers, each its header and its
+// bytes; or ends with a header that says so, and the answer is the next message.
 
 /// What a worker begins with.
 struct worker_seed {

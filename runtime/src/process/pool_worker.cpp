@@ -26,11 +26,22 @@ namespace {
 constexpr std::size_t most_plain = 256;
 constexpr std::size_t most_plain_bytes = std::size_t{1} << 20;
 constexpr std::size_t most_batch_bytes = std::size_t{256} << 10;
-constexpr std::size_t most_batch_descriptors = 200;
 
-unique_fd duplicate(const unique_fd& of) {
-    unique_fd copy(::fcntl(of.get(), F_DUPFD_CLOEXEC, 3));
-    if (!copy) throw_error(system_code(-errno), "sending a descriptor to a worker");
+unique_fd duplicate(int of, const char* what_for) {
+    unique_fd copy(::fcntl(of, F_DUPFD_CLOEXEC, 3));
+    if (!copy) throw_error(system_code(-errno), what_for);
+    return copy;
+}
+
+/// Its arguments, for a worker that may be lost with them.
+parcel copy_of(const worker_call& call) {
+    parcel copy;
+    copy.bytes = call.what.arguments.bytes;
+    copy.descriptors.reserve(call.what.arguments.descriptors.size());
+    copy.references.reserve(call.held.size());
+    for (const unique_fd& each : call.what.arguments.descriptors)
+        copy.descriptors.push_back(duplicate(each.get(), "sending a descriptor to a worker"));
+    for (const cell_ref& each : call.held) copy.references.push_back(each.share());
     return copy;
 }
 
@@ -43,8 +54,7 @@ process start_worker(process_pool_core& pool, std::size_t place, message_stream&
     if (const int core = pool.core_of(place); core >= 0) options.core = static_cast<unsigned>(core);
     worker_seed seed;
     seed.stream = std::move(stream);
-    seed.bell = unique_fd(::fcntl(pool.bell(), F_DUPFD_CLOEXEC, 3));
-    if (!seed.bell) throw_error(system_code(-errno), "starting a worker");
+    seed.bell = duplicate(pool.bell(), "starting a worker");
     seed.board = board;
     if (chosen.initializer) seed.initializer = chosen.initializer();
     return process::start(options, &serve_pool, std::move(seed));
@@ -95,36 +105,28 @@ std::uint32_t pool_worker::take_slot() {
 }
 
 void pool_worker::send(worker_call& call) {
-    // What can fail comes first. A worker may be lost with what it was sent, so it gets copies.
-    std::vector<unique_fd> descriptors;
-    descriptors.reserve(call.what.arguments.descriptors.size());
-    for (const unique_fd& each : call.what.arguments.descriptors)
-        descriptors.push_back(duplicate(each));
-    std::vector<transit_ref> references;
-    references.reserve(call.held.size());
-    for (const cell_ref& each : call.held) references.push_back(each.share());
-    if (orders_.bytes.size() >= most_batch_bytes ||
-        orders_.descriptors.size() + descriptors.size() > most_batch_descriptors)
-        (void)flush();
-    orders_.descriptors.reserve(orders_.descriptors.size() + descriptors.size());
-    orders_.references.reserve(orders_.references.size() + references.size());
-    const std::vector<std::byte>& bytes = call.what.arguments.bytes;
+    const parcel& arguments = call.what.arguments;
     pool_order order;
     order.what = pool_order::verb::call;
     order.entry = call.what.entry;
-    order.bytes = bytes.size();
-    order.descriptors = static_cast<std::uint32_t>(descriptors.size());
-    order.references = static_cast<std::uint32_t>(references.size());
-    parcel_writer to(orders_);
-    const std::size_t needed = orders_.bytes.size() + sizeof order + bytes.size();
+    order.bytes = arguments.bytes.size();
+    const bool apart =
+        order.bytes > most_in_order || !arguments.descriptors.empty() || !call.held.empty();
+    parcel copy;
+    if (apart) {  // what can fail comes first
+        order.what = pool_order::verb::call_that_follows;
+        copy = copy_of(call);
+    }
+    if (orders_.bytes.size() >= most_batch_bytes) (void)flush();
+    const std::size_t needed =
+        orders_.bytes.size() + sizeof order + (apart ? 0 : arguments.bytes.size());
     if (orders_.bytes.capacity() < needed)
         orders_.bytes.reserve(std::max(needed, 2 * orders_.bytes.capacity()));
     order.slot = call.slot = take_slot();
     order.id = call.id = pool.next_id();
+    parcel_writer to(orders_);
     to.append(&order, sizeof order);
-    to.append(bytes.data(), bytes.size());
-    for (unique_fd& each : descriptors) to.attach(std::move(each));
-    for (transit_ref& each : references) to.attach(std::move(each));
+    if (!apart) to.append(arguments.bytes.data(), arguments.bytes.size());
     slots_[call.slot] = &call;
     board->place(call.slot, call.id);
     call.on = this;
@@ -134,7 +136,13 @@ void pool_worker::send(worker_call& call) {
     ++taken;
     if (!call.is_task()) {
         ++plain;
-        plain_bytes += bytes.size();
+        plain_bytes += arguments.bytes.size();
+    }
+    if (!apart) return;
+    try {
+        if (flush()) (void)stream.push(std::move(copy));
+    } catch (...) {  // no memory: it waits for what does not come
+        terminate();
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,7 @@ struct pool_worker {
     bool stopping = false;  ///< it was told to end
     bool gone = false;      ///< it has ended, or is made to
     int exit_code = 0;      ///< when it has
+    std::optional<answer_header> awaited;  ///< its answer is the next message
     std::string last_words;
 
  private:
