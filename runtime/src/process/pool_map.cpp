@@ -11,12 +11,15 @@ namespace lariat::detail {
 
 namespace {
 
-constexpr std::size_t chunks_a_worker = 4;
+// So many that a worker which began late, or lost its core for a while, is not waited for long.
+constexpr std::size_t chunks_a_worker = 16;
+// Larger ones gain nothing, and leave the caches.
+constexpr std::size_t most_in_chunk = 16'384;
 // Functions that a map has submitted: a worker's fill, and some to follow. Tasks run at once.
 constexpr std::size_t functions_a_worker = 320;
 constexpr std::size_t tasks_a_worker = 4096;
-constexpr std::size_t most_bytes = std::size_t{16} << 20;
-constexpr std::size_t ahead_a_worker = 32;
+constexpr std::size_t most_bytes = std::size_t{16} << 20;  // of the arguments of these
+constexpr std::size_t ahead_a_worker = 256;
 
 std::size_t bytes_of(const worker_call& call) noexcept { return call.what.arguments.bytes.size(); }
 
@@ -53,7 +56,7 @@ bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) {
     items_ = items;
     if (chunk_items_ == 0) {
         const std::size_t chunks = chunks_a_worker * workers;
-        chunk_items_ = std::max<std::size_t>((items + chunks - 1) / chunks, 1);
+        chunk_items_ = std::clamp<std::size_t>((items + chunks - 1) / chunks, 1, most_in_chunk);
     }
     chunks_ = (items + chunk_items_ - 1) / chunk_items_;
     most_ = workers * (of_tasks ? tasks_a_worker : functions_a_worker);
@@ -130,7 +133,12 @@ call_line::call_line(std::shared_ptr<process_pool_core> pool, line_order order,
     : call_listener(&call_line::told),
       pool_(std::move(pool)),
       order_(order),
-      most_(options.ahead != 0 ? options.ahead : ahead_a_worker * pool_->count()) {}
+      most_(options.ahead != 0 ? options.ahead : ahead_a_worker * pool_->count()),
+      least_(options.ahead != 0 ? options.ahead : 2 * pool_->count()) {}
+
+bool call_line::has_room() const noexcept {
+    return size_ < least_ || (size_ < most_ && bytes_ < most_bytes);
+}
 
 call_line::~call_line() {
     take_back(calls_);
@@ -142,6 +150,7 @@ void call_line::submit(packed_call&& what) {
     submit_call(*pool_, *call);
     call->listener = this;
     ++size_;
+    bytes_ += bytes_of(*call);
     calls_.push_back(*call.release());
 }
 
@@ -163,6 +172,7 @@ parcel call_line::take() {
     list<group_link>& from = order_ == line_order::as_ended ? ended_ : calls_;
     const call_ref ended(&call_of(from.pop_front()));
     --size_;
+    bytes_ -= bytes_of(*ended);
     return ended->take_answer();
 }
 

@@ -23,7 +23,7 @@ class LARIAT_EXPORT call_line : private call_listener {
     ~call_line();
 
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-    [[nodiscard]] bool has_room() const noexcept { return size_ < most_; }
+    [[nodiscard]] bool has_room() const noexcept;
     /// Errors: submit_call's.
     void submit(packed_call&& what);
 
@@ -60,8 +60,10 @@ class LARIAT_EXPORT call_line : private call_listener {
 
     std::shared_ptr<process_pool_core> pool_;
     line_order order_;
-    std::size_t most_;
+    std::size_t most_;   // calls ahead
+    std::size_t least_;  // whatever their size
     std::size_t size_ = 0;
+    std::size_t bytes_ = 0;   // of their arguments
     list<group_link> calls_;  // in the order of submission
     list<group_link> ended_;  // as_ended: those, in that order
     waiter* consumer_ = nullptr;

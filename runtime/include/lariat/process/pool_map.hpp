@@ -34,31 +34,52 @@ struct chunk_runner {
     using arguments = typename sign::arguments;
     static constexpr bool gives = !std::is_void_v<result>;
 
-    [[nodiscard]] static parcel_writer begin_answer(parcel& answer, std::size_t count) {
-        if constexpr (gives) {
-            if constexpr (codec<result>::bulk)
-                answer.bytes.reserve(sizeof(std::uint64_t) + count * sizeof(result));
+    /// Results are written one after the other: in place, where their bytes are what goes.
+    class answer_of {
+     public:
+        explicit answer_of(std::uint64_t count) {
+            parcel_writer to(answer_);
+            to.append(&count, sizeof count);
+            if constexpr (in_place) answer_.bytes.resize(sizeof count + count * sizeof(result));
         }
-        parcel_writer to(answer);
-        to.append_size(count);
-        return to;
-    }
+        template <class Result>
+        void add(Result&& each) {
+            if constexpr (in_place) {
+                std::memcpy(answer_.bytes.data() + at_, std::addressof(each), sizeof(result));
+                at_ += sizeof(result);
+            } else {
+                parcel_writer to(answer_);
+                write_value(to, std::forward<Result>(each));
+            }
+        }
+        [[nodiscard]] parcel take() { return std::move(answer_); }
+
+     private:
+        static constexpr bool in_place = [] {
+            if constexpr (gives) {
+                return codec<result>::bulk && !std::is_empty_v<result>;
+            } else {
+                return false;
+            }
+        }();
+        parcel answer_;
+        std::size_t at_ = sizeof(std::uint64_t);
+    };
     static parcel run(parcel&& from) {
         parcel_reader reader(from);
         Fn fn = read_function<Fn>(reader);
         const auto count = read_value<std::uint64_t>(reader);
-        parcel answer;
-        parcel_writer to = begin_answer(answer, count);
+        answer_of answer(count);
         for (std::uint64_t i = 0; i < count; ++i) {
             auto each = read_value<arguments>(reader);
             if constexpr (gives) {
-                write_value(to, result(std::apply(fn, std::move(each))));
+                answer.add(result(std::apply(fn, std::move(each))));
             } else {
                 static_cast<void>(std::apply(fn, std::move(each)));
             }
         }
         reader.finish();
-        return answer;
+        return answer.take();
     }
     // What a task takes by reference lies in this frame.
     static task<parcel> await(parcel from) {
@@ -72,16 +93,14 @@ struct chunk_runner {
         std::vector<typename sign::returned> running;
         running.reserve(count);
         for (arguments& each : all) running.push_back(std::apply(fn, std::move(each)));
-        parcel answer;
+        answer_of answer(count);
         if constexpr (gives) {
             auto results = co_await gather(std::move(running));
-            parcel_writer to = begin_answer(answer, count);
-            for (auto& each : results) write_value(to, static_cast<result&&>(each));
+            for (auto& each : results) answer.add(static_cast<result&&>(each));
         } else {
             co_await gather(std::move(running));
-            (void)begin_answer(answer, count);
         }
-        co_return answer;
+        co_return answer.take();
     }
     static task<parcel> begin(parcel&& from) { return await(std::move(from)); }
 
