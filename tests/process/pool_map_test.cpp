@@ -165,6 +165,20 @@ TEST_CASE_FIXTURE(pool_check,
     });
 }
 
+TEST_CASE_FIXTURE(pool_check, "pool imap: of large arguments fewer lie ahead") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        constexpr std::size_t size = std::size_t{1} << 20;
+        const auto large = [](int) { return std::string(size, 'x'); };
+        const auto length = [](const std::string& text) { return text.size(); };
+        auto lengths = pool.imap(length, std::views::iota(0, 60) | std::views::transform(large));
+        for (std::uint64_t taken = 1; taken <= 60; ++taken) {
+            const std::optional<std::size_t> next = co_await lengths.next();
+            CHECK(next == size);
+            CHECK(pool.stats().submitted <= taken + 16);
+        }
+    });
+}
+
 TEST_CASE_FIXTURE(pool_check, "pool imap_unordered: what ends first comes first") {
     with_pool(2, [](process_pool& pool) -> task<> {
         const std::vector<std::chrono::milliseconds> naps{10'000ms, 1ms, 2ms, 3ms};
