@@ -104,6 +104,7 @@ void manager_wait::leave(waiter& w) noexcept {
     auto& self = static_cast<manager_wait&>(w);
     self.cut_asked_ = true;
     self.session_->cancel(self);
+    if (self.undo_.never) return;
     scheduler& home = *self.session_->home;
     home.timers.arm(self, saturating_add(home.now(), patience));
 }

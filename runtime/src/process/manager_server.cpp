@@ -71,6 +71,23 @@ object_hold manager_server::find(std::uint64_t id) const noexcept {
     return found != objects_.end() ? found->second.lock() : nullptr;
 }
 
+object_hold manager_server::object_of(std::uint64_t id, const std::type_info& type) const {
+    object_hold object = find(id);
+    if (object == nullptr)
+        throw std::invalid_argument("the manager has no object of number " + std::to_string(id));
+    if (*object->type.type != type)
+        throw std::invalid_argument("the manager's object is a " + type_name(*object->type.type) +
+                                    ", not a " + type_name(type));
+    return object;
+}
+
+std::shared_ptr<void> object_beside(const manager_caller& who, std::uint64_t id,
+                                    const std::type_info& type) {
+    object_hold object = who.server->object_of(id, type);
+    void* const body = object->body;
+    return {std::move(object), body};
+}
+
 void manager_member::hold(const object_hold& object) {
     if (ended_) return;
     held& entry = holds_[object->id];
@@ -123,13 +140,7 @@ void manager_server::call(const session_ref& session, const manager_request& hea
         begin_answer(nothing);
         return answer(*session, head.id, manager_answer::verb::unknown, std::move(nothing));
     }
-    object_hold object = find(head.object);
-    if (object == nullptr)
-        throw std::invalid_argument("the manager has no object of number " +
-                                    std::to_string(head.object));
-    if (*object->type.type != *wanted->on->type)
-        throw std::invalid_argument("the manager's object is a " + type_name(*object->type.type) +
-                                    ", not a " + type_name(*wanted->on->type));
+    object_hold object = object_of(head.object, *wanted->on->type);
     if (wanted->begin != nullptr) {
         if (head.id != 0 && session->running.contains(head.id))
             throw std::invalid_argument("two operations of one number");
@@ -139,7 +150,7 @@ void manager_server::call(const session_ref& session, const manager_request& hea
         return;
     }
     call_site site;
-    site.caller.connection = session->id;
+    site.caller = {session->id, this};
     site.request = std::move(message);
     site.at = sizeof head;
     begin_answer(site.answer);
@@ -153,7 +164,7 @@ task<> manager_server::run_call(manager_server& self, session_ref session, objec
         here->second.begun = true;
     auto kind = manager_answer::verb::value;
     call_site site;
-    site.caller.connection = session->id;
+    site.caller = {session->id, &self};
     site.request = std::move(request);
     site.at = sizeof(manager_request);
     begin_answer(site.answer);
@@ -181,7 +192,7 @@ void manager_server::make(server_session& session, const manager_request& head, 
         return answer(session, head.id, manager_answer::verb::unknown, std::move(nothing));
     }
     call_site site;
-    site.caller.connection = session.id;
+    site.caller = {session.id, this};
     site.request = std::move(message);
     const std::string name = read_name(site.request, site.at);
     if (names_.contains(name))

@@ -94,6 +94,8 @@ class manager_server {
     /// What others say through a door, said by an object or operation of this process.
     void take_own(const door_message& message, parcel&& with);
     void object_gone(const served_object& object) noexcept;
+    /// Errors: std::invalid_argument if there is none of this number, or it is of another class.
+    [[nodiscard]] object_hold object_of(std::uint64_t id, const std::type_info& type) const;
 
  private:
     class session_guard;

@@ -12,6 +12,8 @@ namespace lariat {
 
 namespace detail {
 
+class managed_condition_wait;
+
 class LARIAT_EXPORT served_mutex {
  public:
     task<> lock(manager_caller who);
@@ -22,10 +24,23 @@ class LARIAT_EXPORT served_mutex {
     [[nodiscard]] bool locked() const noexcept { return mutex_.locked(); }
     void left(std::uint64_t connection);
 
+    // For a condition.
+    /// The lock of one who holds it. Errors: std::logic_error if another does.
+    [[nodiscard]] guard<mutex> lend(manager_caller who);
+    void hand_to(manager_caller who, guard<mutex>&& held) noexcept;
+    /// The number of the last hold: each time that somebody gets the lock has its own, from 1.
+    [[nodiscard]] std::uint64_t hold() const noexcept { return hold_; }
+    /// The last hold that was given back by left(); 0: none was.
+    [[nodiscard]] std::uint64_t abandoned() const noexcept { return abandoned_; }
+
  private:
+    void require_holder(manager_caller who) const;
+
     mutex mutex_;
     guard<mutex> held_;
     std::uint64_t holder_ = 0;
+    std::uint64_t hold_ = 0;
+    std::uint64_t abandoned_ = 0;
 };
 
 }  // namespace detail
@@ -57,6 +72,8 @@ class [[nodiscard("a guard that is dropped gives back at once: name it")]] manag
     [[nodiscard]] explicit operator bool() const noexcept { return held_ != nullptr; }
 
  private:
+    friend class detail::managed_condition_wait;
+
     detail::managed_ref held_;
     detail::parcel give_back_;
 };

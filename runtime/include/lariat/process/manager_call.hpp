@@ -60,12 +60,14 @@ using managed_ref = std::shared_ptr<const managed_object>;
 struct manager_undo {
     std::uint64_t key = 0;  ///< called with the answer; 0: nothing is to be undone
     bool drops = false;     ///< the answer is an object, to be given back
+    bool never = false;     ///< its answer is waited for, however long that takes
 };
 
 /// Sends a request and waits for its answer.
 ///
 /// Cancel       withdraws it; the server's word decides. If that does not come for a second, the
-///              wait ends all the same, and an answer that comes later is undone
+///              wait ends all the same, and an answer that comes later is undone; not so where
+///              manager_undo::never says that the word is needed
 class LARIAT_EXPORT manager_wait : public wait_point, public single_step, private timer_entry {
  public:
     manager_wait(managed_ref object, parcel&& request, const std::type_info& name,
@@ -87,6 +89,8 @@ class LARIAT_EXPORT manager_wait : public wait_point, public single_step, privat
     /// The answer is an object that this process now holds.
     [[nodiscard]] managed_ref finish_with_object();
     [[nodiscard]] const managed_ref& object() const noexcept { return object_; }
+    /// Whether the connection has gone, and with it what it held.
+    [[nodiscard]] bool connection_lost() const noexcept { return failure_ != nullptr; }
 
  private:
     friend struct manager_session;
@@ -222,7 +226,7 @@ class proxy_of : public any_proxy {
 template <std::integral Number>
 [[nodiscard]] std::size_t as_count(Number number) {
     if (!std::in_range<std::size_t>(number))
-        throw std::invalid_argument("a manager's object cannot be made for fewer than none");
+        throw std::invalid_argument("a manager's object is given a number below zero");
     return static_cast<std::size_t>(number);
 }
 

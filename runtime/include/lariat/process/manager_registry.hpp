@@ -19,10 +19,19 @@ namespace lariat::detail {
 // the server call what is no operation, and another program that has the same types finds the same
 // operations. Each instance that some code uses enters itself before main().
 
+class manager_server;
+
 /// Which connection asks. A method of a served class that takes it first is told.
 struct manager_caller {
     std::uint64_t connection = 0;
+    const manager_server* server = nullptr;
 };
+
+/// For a method that has to do with another object of its manager, which is held by what is
+/// returned. Errors: std::invalid_argument if there is none of this number, or of another class.
+[[nodiscard]] LARIAT_EXPORT std::shared_ptr<void> object_beside(const manager_caller& who,
+                                                                std::uint64_t id,
+                                                                const std::type_info& type);
 
 /// One operation on its way through the server; it stays where it is until it has ended.
 struct call_site {
