@@ -25,6 +25,7 @@ void start_benches(suite& all);
 void shm_benches(suite& all);
 void shm_queue_benches(suite& all);
 void pool_benches(suite& all);
+void manager_benches(suite& all);
 void notes_benches(suite& all);
 
 }  // namespace bench

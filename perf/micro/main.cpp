@@ -38,6 +38,7 @@ void add_processes(bench::suite& all) {
     bench::shm_benches(all);
     bench::shm_queue_benches(all);
     bench::pool_benches(all);
+    bench::manager_benches(all);
     bench::notes_benches(all);
 }
 #else

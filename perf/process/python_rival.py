@@ -13,6 +13,7 @@ import asyncio
 import concurrent.futures
 import json
 import multiprocessing
+import multiprocessing.managers
 import os
 import sys
 import threading
@@ -271,6 +272,48 @@ def manager_set(scale):
 @rival("Manager().dict() get", "us")
 def manager_get(scale):
     return with_managed_dict(scale.times(5_000), lambda shared: shared[1])
+
+
+class Counter:
+    """An object whose method is called from another process."""
+
+    def __init__(self):
+        self.value = 0
+
+    def add(self, n):
+        self.value += n
+        return self.value
+
+
+class CounterManager(multiprocessing.managers.BaseManager):
+    pass
+
+
+CounterManager.register("Counter", Counter)
+
+
+@rival("BaseManager, a method", "us")
+def manager_method(scale):
+    times = scale.times(5_000)
+    with CounterManager(ctx=fork) as manager:
+        shared = manager.Counter()
+        shared.add(1)
+        return each(times, lambda: [shared.add(1) for _ in range(times)])
+
+
+@rival("Manager().Lock()", "us")
+def manager_lock(scale):
+    times = scale.times(5_000)
+
+    def work(lock):
+        for _ in range(times):
+            with lock:
+                pass
+
+    with fork.Manager() as manager:
+        lock = manager.Lock()
+        work(lock)
+        return each(times, lambda: work(lock))
 
 
 # What the notes measure
