@@ -32,7 +32,7 @@ source tests/support/house.sh
 
 packages=(clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19 g++-12 meson ninja-build
     pkg-config cmake ccache python3 liburing-dev libasio-dev doctest-dev node-llhttp
-    libcereal-dev libssl-dev socat netcat-openbsd)
+    libcereal-dev libssl-dev socat netcat-openbsd valgrind)
 
 # build_cell NAME C++-COMPILER C-COMPILER OPTION...: all of it, or the tests of the areas that
 # `areas` names.
