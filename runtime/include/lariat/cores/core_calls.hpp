@@ -12,36 +12,12 @@
 #include <functional>
 #include <optional>
 #include <ranges>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 /// Library use: what cores and sharded send from core to core.
 namespace lariat::detail {
-
-/// A function with its arguments, called once.
-template <class Fn, class... Args>
-struct core_call {
-    template <class F, class... A>
-    explicit core_call(std::in_place_t /*tag*/, F&& function, A&&... arguments)
-        : fn(std::forward<F>(function)), args(std::forward<A>(arguments)...) {}
-
-    decltype(auto) operator()() {
-        return std::apply(
-            [this](Args&... each) -> decltype(auto) { return std::invoke(fn, std::move(each)...); },
-            args);
-    }
-
-    Fn fn;
-    std::tuple<Args...> args;
-};
-
-template <class Fn, class... Args>
-[[nodiscard]] auto bind_core_call(Fn&& fn, Args&&... args) {
-    return core_call<std::decay_t<Fn>, std::decay_t<Args>...>(std::in_place, std::forward<Fn>(fn),
-                                                              std::forward<Args>(args)...);
-}
 
 /// What a call gives to who awaits it.
 template <class Fn, class... Args>

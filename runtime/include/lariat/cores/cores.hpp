@@ -1,5 +1,6 @@
 #pragma once
 
+#include <lariat/base/bound_call.hpp>
 #include <lariat/cores/core_calls.hpp>
 #include <lariat/loop/loop_ref.hpp>
 #include <lariat/loop/options.hpp>
@@ -73,8 +74,10 @@ class LARIAT_EXPORT cores {
     template <class Fn, class... Args>
         requires std::invocable<std::decay_t<Fn>&, std::decay_t<Args>...>
     [[nodiscard]] auto call_on(std::size_t core, Fn&& fn, Args&&... args) const {
-        auto call = detail::bind_core_call(std::forward<Fn>(fn), std::forward<Args>(args)...);
-        return detail::core_wait<decltype(call)>(*state_, ref(core), std::move(call));
+        using call = detail::bound<Fn, Args...>;
+        return detail::core_wait<call>(
+            *state_, ref(core),
+            call(std::in_place, std::forward<Fn>(fn), std::forward<Args>(args)...));
     }
 
     /// Calls a copy of fn with copies of the arguments on every core at once.
@@ -85,7 +88,7 @@ class LARIAT_EXPORT cores {
     template <class Fn, class... Args>
         requires std::invocable<std::decay_t<Fn>&, std::decay_t<Args>...>
     [[nodiscard]] auto on_all(Fn&& fn, Args&&... args) const {
-        using call = detail::core_call<std::decay_t<Fn>, std::decay_t<Args>...>;
+        using call = detail::bound<Fn, Args...>;
         static_assert(std::is_copy_constructible_v<call>,
                       "each core is given copies of the function and its arguments; share what "
                       "cannot be copied by std::ref");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <lariat/base/bound_call.hpp>
 #include <lariat/base/clock.hpp>
 #include <lariat/loop/loop_ref.hpp>
 #include <lariat/loop/options.hpp>
@@ -8,12 +9,10 @@
 
 #include <chrono>
 #include <concepts>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -54,17 +53,13 @@ struct thread_main {
     [[nodiscard]] virtual task<> begin() = 0;
 };
 
-template <class Fn, class... Args>
+template <class Call>
 struct bound_main final : thread_main {
-    template <class F, class... A>
-    explicit bound_main(F&& function, A&&... arguments)
-        : fn(std::forward<F>(function)), args(std::forward<A>(arguments)...) {}
-    task<> begin() override {
-        return std::apply([this](Args&... each) { return std::invoke(fn, std::move(each)...); },
-                          args);
-    }
-    Fn fn;
-    std::tuple<Args...> args;
+    template <class... Args>
+    explicit bound_main(Args&&... args) : call(std::in_place, std::forward<Args>(args)...) {}
+    task<> begin() override { return call(); }
+
+    Call call;
 };
 
 template <class Fn, class... Args>
@@ -103,9 +98,8 @@ class LARIAT_EXPORT loop_thread {
     template <class Fn, class... Args>
         requires detail::thread_function<Fn, Args...>
     loop_thread(const loop_thread_options& options, Fn&& main, Args&&... args)
-        : loop_thread(options,
-                      std::make_unique<detail::bound_main<std::decay_t<Fn>, std::decay_t<Args>...>>(
-                          std::forward<Fn>(main), std::forward<Args>(args)...)) {}
+        : loop_thread(options, std::make_unique<detail::bound_main<detail::bound<Fn, Args...>>>(
+                                   std::forward<Fn>(main), std::forward<Args>(args)...)) {}
     /// One that runs what is posted to it (and what call_on brings) until it is stopped.
     explicit loop_thread(const loop_thread_options& options);
 

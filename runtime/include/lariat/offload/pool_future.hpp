@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/base/assert.hpp>
+#include <lariat/base/bound_call.hpp>
 #include <lariat/base/clock.hpp>
 #include <lariat/base/frame_allocator.hpp>
 #include <lariat/loop/mailbox.hpp>
@@ -13,11 +14,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -114,27 +113,6 @@ struct work_result : work_core {
     using work_core::work_core;
     result_slot<T> slot;
 };
-
-/// A function and its arguments, kept to be called once, on another thread.
-template <class Fn, class... Args>
-struct bound_call {
-    template <class F, class... A>
-    explicit bound_call(std::in_place_t, F&& function, A&&... arguments)
-        : fn(std::forward<F>(function)), args(std::forward<A>(arguments)...) {}
-
-    decltype(auto) operator()() {
-        return std::apply(
-            [this](Args&... each) -> decltype(auto) { return std::invoke(fn, std::move(each)...); },
-            args);
-    }
-    Fn fn;
-    std::tuple<Args...> args;
-};
-
-template <class Fn, class... Args>
-using bound = bound_call<std::decay_t<Fn>, std::decay_t<Args>...>;
-template <class Fn, class... Args>
-using bound_result = std::invoke_result_t<std::decay_t<Fn>&, std::decay_t<Args>...>;
 
 template <class Call, class T>
 struct work_record final : work_result<T> {
