@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ void fail() { throw std::runtime_error("out of paint"); }
 
 const role leaves("leaves", [] {
     start_fork_server();
-    process::start(daemon_named("daemon"), say_and_stay).detach();
+    detach(process::start(daemon_named("daemon"), say_and_stay));
     say_fork_server();
     wait_for_tester();
     return 5;
@@ -43,7 +44,7 @@ TEST_CASE("family: at its orderly end daemons and the fork server are gone, and 
 
 const role leaves_one("leaves one", [] {
     start_fork_server();
-    process::start(named("plain"), say_and_wait).detach();
+    detach(process::start(named("plain"), say_and_wait));
     say_fork_server();
     return 0;
 });
@@ -125,7 +126,7 @@ const role loses_server("loses server", [] {
     say(text_of<std::system_error>([&plain] { (void)plain.join_blocking(); }));
     say(text_of<std::system_error>([] { (void)process::start(nothing); }));
     say(plain.send_signal(0) ? "it lives" : "it does not");
-    plain.detach();
+    detach(std::move(plain));
     return 0;
 });
 
@@ -147,7 +148,7 @@ TEST_CASE("family: the fork server killed, joins and starts fail, daemons go, ot
 
 const role fails_unheard("fails unheard", [] {
     start_fork_server();
-    process::start(named("painter"), fail).detach();
+    detach(process::start(named("painter"), fail));
     return 0;
 });
 

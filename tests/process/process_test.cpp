@@ -323,7 +323,7 @@ TEST_CASE_FIXTURE(leak_check, "process: the living are listed") {
     (void)other.join_blocking();
     CHECK(active_children().size() == 1);
     const int pid = child.pid();
-    child.detach();
+    detach(std::move(child));
     CHECK(active_children().empty());
     ::kill(pid, SIGKILL);
     CHECK(goes(pid));

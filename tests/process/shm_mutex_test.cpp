@@ -397,7 +397,7 @@ const test::role without_server("mutex-without-server", [] {
     } catch (const owner_died& report) {
         test::say(report.pid() == holder.pid() ? "told" : "told of another");
     }
-    holder.detach();
+    detach(std::move(holder));
     return 0;
 });
 

@@ -179,10 +179,10 @@ task<process_status> process::stop() {
     return detail::stop_process(state_);
 }
 
-void process::detach() noexcept {
-    if (!state_) return;
-    state_->let_go();
-    state_ = detail::process_ref();
+void detach(process child) noexcept {
+    if (!child.state_) return;
+    child.state_->let_go();
+    child.state_ = detail::process_ref();
 }
 
 std::vector<process_info> active_children() {

@@ -84,7 +84,7 @@ class LARIAT_EXPORT process_wait : public io_awaiter {
 /// Lifetime     a handle that goes while its process runs hands it to the loop that runs here,
 ///              which asks it to end (SIGTERM), kills it after the grace period, and lets `run`
 ///              return when it is gone; where no loop runs, the destructor does that itself, and
-///              waits. detach() lets it go on. An exception that ended a process which nobody
+///              waits. detach(child) lets it go on. An exception that ended a process which nobody
 ///              joined goes to the loop's report hook, or to standard error. No zombie stays
 /// Allocation   some records when it starts
 /// Limits       1,023 processes of a family at a time, beside the first. Once the fork server was
@@ -108,13 +108,13 @@ class LARIAT_EXPORT process {
     /// that was loaded after the fork server started · Cost: independent of this process's size.
     template <class Fn, class... Args>
         requires(!std::is_same_v<std::remove_cvref_t<Fn>, process_options>)
-    [[nodiscard("a process whose handle goes is ended: keep it, or detach() it")]] static process
+    [[nodiscard("a process whose handle goes is ended: keep it, or detach(it)")]] static process
     start(Fn&& function, Args&&... arguments) {
         return start(process_options(), std::forward<Fn>(function),
                      std::forward<Args>(arguments)...);
     }
     template <class Fn, class... Args>
-    [[nodiscard("a process whose handle goes is ended: keep it, or detach() it")]] static process
+    [[nodiscard("a process whose handle goes is ended: keep it, or detach(it)")]] static process
     start(const process_options& options, Fn&& function, Args&&... arguments) {
         return process(detail::make_request(options, std::forward<Fn>(function),
                                             std::forward<Args>(arguments)...));
@@ -130,13 +130,13 @@ class LARIAT_EXPORT process {
     /// program's start, some milliseconds.
     template <class Fn, class... Args>
         requires(!std::is_same_v<std::remove_cvref_t<Fn>, process_options>)
-    [[nodiscard("a process whose handle goes is ended: keep it, or detach() it")]] static process
+    [[nodiscard("a process whose handle goes is ended: keep it, or detach(it)")]] static process
     spawn_fresh(Fn&& function, Args&&... arguments) {
         return spawn_fresh(process_options(), std::forward<Fn>(function),
                            std::forward<Args>(arguments)...);
     }
     template <class Fn, class... Args>
-    [[nodiscard("a process whose handle goes is ended: keep it, or detach() it")]] static process
+    [[nodiscard("a process whose handle goes is ended: keep it, or detach(it)")]] static process
     spawn_fresh(const process_options& options, Fn&& function, Args&&... arguments) {
         auto request = detail::make_request(options, std::forward<Fn>(function),
                                             std::forward<Args>(arguments)...);
@@ -176,13 +176,18 @@ class LARIAT_EXPORT process {
     /// Suspends until it has ended · Returns how · Errors: those of join · Cancel: stops waiting;
     /// what the signals did stays done.
     [[nodiscard]] task<process_status> stop();
-    /// Lets it go on without a handle, also after the end of this process; a daemon only until
-    /// then. This handle is empty afterwards.
-    void detach() noexcept;
 
  private:
+    friend LARIAT_EXPORT void detach(process child) noexcept;
+
     detail::process_ref state_;
 };
+
+/// Lets a process go on without a handle, also after the end of this process; a daemon only until
+/// then. An empty handle is none.
+///
+///     lariat::detach(std::move(child));
+LARIAT_EXPORT void detach(process child) noexcept;
 
 /// One line of active_children().
 struct process_info {
