@@ -114,7 +114,8 @@ void generator::run_idle(outcome& found) {
     open_all();
     for (auto& each : connections_) each->grant(1);
     pump(after(longest_setup_seconds),
-         [&] { return shared_.tally.requests == connections_.size(); });
+         [&] { return shared_.tally.errors > 0 || shared_.tally.requests == connections_.size(); });
+    if (shared_.tally.errors > 0) throw std::runtime_error(shared_.tally.first_error);
     if (shared_.tally.requests != connections_.size()) {
         throw std::runtime_error("not every connection was answered");
     }

@@ -128,6 +128,16 @@ TEST_CASE("echo_load: a byte nobody sent is an error") {
     CHECK(load.result().errors == 1);
 }
 
+TEST_CASE(
+    "echo_load: idle: the first wrong byte ends it, the other connections are not waited for") {
+    const small_server server(small_server::fault::wrong_byte, 0);
+    options chosen = quick(server, mode::idle);
+    chosen.connections = 2;
+    generator load(chosen);
+    CHECK_THROWS_WITH(static_cast<void>(load.run()), "an echoed byte is wrong");
+    CHECK(load.result().errors == 1);
+}
+
 TEST_CASE("echo_load: a server that is not there is named, not waited for") {
     options chosen;
     chosen.connections = 3;
