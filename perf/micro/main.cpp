@@ -1,4 +1,4 @@
-// Micro benchmarks: micro_bench [--group runtime|process] [--filter TEXT] [--repeats 7]
+// Micro benchmarks: micro_bench [--group runtime|process|scale] [--filter TEXT] [--repeats 7]
 // [--json FILE|-] [--pin CPU]. LARIAT_BACKEND chooses the driver.
 #include <cerrno>
 #include <cstdio>
@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
         const bool everything = chosen.group.empty();
         if (everything || chosen.group == "runtime") add_runtime(all);
         if (everything || chosen.group == "process") add_processes(all);
+        if (everything || chosen.group == "scale") bench::scale_benches(all);
         if (!chosen.json.empty()) save_json(all, chosen.json);
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "micro_bench: %s\n", failure.what());
