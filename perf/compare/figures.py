@@ -1,0 +1,96 @@
+"""Medians, ratios and verdicts: the arithmetic of the comparison, and nothing else.
+
+A ratio is taken within a round, where both sides were measured one right after the other: what the
+machine did meanwhile falls on both. What is told is the median of those, with the smallest and the
+largest, and a difference inside that spread is no difference.
+"""
+
+import statistics
+import typing
+
+REACHED, WITHIN, SHORT, UNKNOWN = "reached", "within the spread", "short", "no figure"
+
+
+class Spread(typing.NamedTuple):
+    """What several rounds gave."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(values):
+    """None of none."""
+    found = [value for value in values if value is not None]
+    if not found:
+        return None
+    return Spread(statistics.median(found), min(found), max(found))
+
+
+def ratios(mine, others):
+    """Of {round: value} on each side: the ratios of the rounds that both have."""
+    return [mine[number] / others[number] for number in sorted(mine)
+            if others.get(number) and mine[number] is not None]
+
+
+def values_of(runs, metric):
+    """{round: value} of a contender's runs in one row, those left out that have none."""
+    return {run["round"]: run[metric] for run in runs if run.get(metric) is not None}
+
+
+def reach(target, runs, others):
+    """(figure, verdict): what `runs` come to in the target's terms. `others` are those of the
+    contender it is held against, if it is held against one.
+    """
+    values = values_of(runs, target.metric)
+    if target.of:
+        found = spread(ratios(values, values_of(others, target.metric)))
+    else:
+        found = spread(values.values())
+    return found, verdict(target, found)
+
+
+def verdict(target, found):
+    """Whether a spread reaches a target: by its median, else by its best round."""
+    if found is None:
+        return UNKNOWN
+    if target.least:
+        median, best, limit = -found.median, -found.most, -target.limit
+    else:
+        median, best, limit = found.median, found.least, target.limit
+    if median <= limit:
+        return REACHED
+    return WITHIN if best <= limit else SHORT
+
+
+def worst(verdicts):
+    """Of several targets in one row: the one that is furthest from being reached."""
+    order = (SHORT, UNKNOWN, WITHIN, REACHED)
+    return min(verdicts, key=order.index, default="")
+
+
+UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+def in_unit(value, unit, wanted):
+    """Errors: ValueError when the two do not measure the same."""
+    if unit == wanted:
+        return value
+    if unit not in UNITS or wanted not in UNITS:
+        raise ValueError(f"{unit!r} where {wanted!r} was asked for")
+    return value * UNITS[unit] / UNITS[wanted]
+
+
+def number(value):
+    """Four digits that mean something: 12,345; 12.35; 0.01234."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def with_spread(found, text=number):
+    if found is None:
+        return "–"
+    if found.least == found.most:
+        return text(found.median)
+    return f"{text(found.median)} ({text(found.least)}–{text(found.most)})"

@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""Tests perf/compare: arithmetic, order, noise, programs that fail, and what is written of it all.
+The contenders are small scripts; nothing is measured."""
+
+import io
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import types
+import unittest
+from contextlib import redirect_stdout
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE))
+
+import contenders
+import figures
+import measure
+import noise
+import plan
+import plots
+import programs
+import results
+import rows
+import run
+import tables
+from figures import Spread
+from rows import Row, Target
+
+
+def runs_of(*values, metric="value"):
+    return [{"round": number, metric: value} for number, value in enumerate(values)]
+
+
+class Figures(unittest.TestCase):
+    def test_a_ratio_is_taken_within_a_round(self):
+        target = Target("value", 1.0, "floor")
+        found, said = figures.reach(target, runs_of(10, 20, 90), runs_of(100, 40, 300))
+        self.assertEqual((found, said), (Spread(0.3, 0.1, 0.5), figures.REACHED))
+
+    def test_a_round_that_one_side_lacks_has_no_ratio(self):
+        mine = {0: 4.0, 2: 9.0}
+        self.assertEqual(figures.ratios(mine, {0: 2.0, 1: 5.0}), [2.0])
+
+    def test_a_target_is_reached_by_the_median(self):
+        at_most, at_least = Target("value", 10), Target("value", 10, least=True)
+        for values, less, more in (((8, 9, 12), figures.REACHED, figures.WITHIN),
+                                   ((9, 11, 12), figures.WITHIN, figures.REACHED),
+                                   ((11, 12, 13), figures.SHORT, figures.REACHED),
+                                   ((7, 8, 9), figures.REACHED, figures.SHORT)):
+            found = figures.spread(values)
+            self.assertEqual(figures.verdict(at_most, found), less, values)
+            self.assertEqual(figures.verdict(at_least, found), more, values)
+
+    def test_a_target_beside_somebody_who_is_not_there_has_no_figure(self):
+        found, said = figures.reach(Target("value", 1.0, "tokio"), runs_of(1, 2), [])
+        self.assertEqual((found, said), (None, figures.UNKNOWN))
+
+    def test_a_row_is_as_good_as_its_worst_target(self):
+        said = [figures.REACHED, figures.SHORT, figures.WITHIN]
+        self.assertEqual(figures.worst(said), figures.SHORT)
+
+    def test_units_are_brought_together_or_refused(self):
+        self.assertAlmostEqual(figures.in_unit(1.5, "ms", "us"), 1500)
+        self.assertEqual(figures.in_unit(7, "B", "B"), 7)
+        with self.assertRaises(ValueError):
+            figures.in_unit(1, "B", "ns")
+
+    def test_numbers_show_four_digits(self):
+        shown = [figures.number(value) for value in (123456.7, 12.3456, 0.0123456)]
+        self.assertEqual(shown, ["123,457", "12.35", "0.01235"])
+
+
+class Rows(unittest.TestCase):
+    def test_ids_are_unique_and_rooms_exist(self):
+        ids = [row.id for row in rows.ROWS]
+        self.assertEqual(len(ids), len(set(ids)))
+        self.assertEqual({row.room for row in rows.ROWS}, set(rows.ROOMS))
+
+    def test_every_target_can_be_told(self):
+        for row in rows.ROWS:
+            for target in row.targets:
+                self.assertTrue(target.metric == "value" or target.metric in tables.READABLE)
+
+    def test_what_lariat_does_is_what_micro_bench_has(self):
+        sources = "".join(path.read_text(encoding="utf-8")
+                          for path in sorted((HERE.parent / "micro").glob("*.[ch]pp")))
+        not_yet = {"pool_squares", "manager_set", "manager_get", "manager_set_64",
+                   "manager_get_64"}
+        for row in rows.ROWS:
+            for name in filter(None, (row.ours, row.floor, row.times)):
+                # Some end in what a loop puts there: ", two cores".
+                is_there = name in sources or name.rpartition(", ")[0] in sources
+                self.assertTrue(is_there or row.id in not_yet, name)
+
+    def test_patterns_choose_by_id_and_room(self):
+        self.assertEqual([row.id for row in rows.chosen(["50x64x*", "churn"], False)],
+                         ["50x64x1", "50x64x16", "churn"])
+        self.assertEqual({row.room for row in rows.chosen(["sync"], False)}, {"sync"})
+        with self.assertRaisesRegex(ValueError, "no row or room is called 'speed'"):
+            rows.chosen(["speed"], False)
+
+
+class Order(unittest.TestCase):
+    def setUp(self):
+        self.rows = [Row("a", "micro", "A"), Row("b", "micro", "B")]
+        self.names = [contenders.Contender(name, name, "rival", rows={"a": (), "b": ()})
+                      for name in ("x", "y")]
+
+    def made(self, measured, deadline=None):
+        """What was measured, on a clock that each measurement moves on by a second."""
+        time_now, kept = [0.0], []
+
+        def one(job):
+            time_now[0] += 1
+            kept.append((job.round, job.row.id, job.contender.name))
+            return measured(job)
+
+        ahead = plan.jobs(self.rows, self.names, 3)
+        late = plan.execute(ahead, one, plan.Clock(1), lambda *_: None, lambda _: None,
+                            lambda: time_now[0], deadline)
+        return kept, late
+
+    def test_rounds_are_interleaved(self):
+        kept, late = self.made(lambda job: {})
+        self.assertEqual(kept[:5], [(0, "a", "x"), (0, "a", "y"), (0, "b", "x"), (0, "b", "y"),
+                                    (1, "a", "x")])
+        self.assertEqual((len(kept), late), (12, 0))
+
+    def test_who_fails_twice_in_a_row_is_left_out_of_it(self):
+        kept, _ = self.made(lambda job: {"failed": "!"} if job.contender.name == "x"
+                            and job.row.id == "a" else {})
+        self.assertEqual([each for each in kept if each[1:] == ("a", "x")],
+                         [(0, "a", "x"), (1, "a", "x")])
+        self.assertEqual(len([each for each in kept if each[1:] == ("b", "x")]), 3)
+
+    def test_who_never_works_is_left_out_of_everything(self):
+        self.rows = [Row(name, "micro", name) for name in "abcde"]
+        self.names = [contenders.Contender("x", "x", "rival", rows=dict.fromkeys("abcde"))]
+        kept, _ = self.made(lambda job: {"failed": "!"})
+        self.assertEqual(len(kept), plan.MOST_ROWS)
+
+    def test_what_would_end_late_is_not_begun(self):
+        kept, late = self.made(lambda job: {}, deadline=5.5)
+        self.assertEqual((len(kept), late), (5, 7))
+
+    def test_time_left_is_learnt(self):
+        clock = plan.Clock(2.0)
+        ahead = plan.jobs(self.rows, self.names, 1)
+        self.assertEqual(clock.left(ahead), 4.0)
+        clock.took(ahead[0], 5.0)
+        self.assertEqual(clock.left(ahead), 5.0 + 5.0 + 1.0 + 1.0)
+
+    def test_durations_are_readable(self):
+        self.assertEqual([plan.duration(each) for each in (7, 125, 3725)],
+                         ["0:07", "2:05", "1:02:05"])
+
+
+class Noise(unittest.TestCase):
+    def test_what_is_neither_idle_nor_ours_is_foreign(self):
+        tick = noise.TICK
+        text = "cpu  100 10 50 9999 77 1 4 35 20 0\ncpu0 1 1 1 1\n"
+        self.assertAlmostEqual(noise.machine_seconds(text), 200 * tick)
+        share = noise.foreign_share(noise.Moment(10, 100, 5), noise.Moment(20, 108, 9), 2)
+        self.assertAlmostEqual(share, 4 / 20)
+
+    def test_a_noisy_run_says_so(self):
+        quiet, loud = [{"foreign_share": share} for share in (0.01, 0.3)]
+        self.assertEqual(noise.judge([quiet] * 9 + [loud])[1], True)
+        text, quotable = noise.judge([quiet] * 3 + [loud])
+        self.assertFalse(quotable)
+        self.assertIn("TOO NOISY TO QUOTE", text)
+
+
+class Programs(unittest.TestCase):
+    def test_a_program_that_fails_tells_its_last_line(self):
+        with self.assertRaisesRegex(programs.Failed, "exit status 3: the reason"):
+            programs.run(["sh", "-c", "echo before >&2; echo the reason >&2; exit 3"], "0", 20)
+
+    def test_a_program_that_hangs_is_a_failure(self):
+        with self.assertRaisesRegex(programs.Failed, "not done after"):
+            programs.run(["tail", "-f", "/dev/null"], "0", 0.05)
+
+    def test_a_program_ends_with_its_children(self):
+        script = ["sh", "-c", "tail -f /dev/null & echo $!; wait"]
+        with programs.started(script, "0", output=subprocess.PIPE) as child:
+            grandchild = int(child.stdout.readline())
+            self.assertEqual(len(programs.group_of(child.pid)), 2)
+            self.assertGreater(programs.peak_bytes([grandchild]), 0)
+        self.assertIsNotNone(child.returncode)
+        self.assertTrue(soon(lambda: not is_alive(grandchild)))
+
+    def test_a_program_that_is_not_there_is_a_failure(self):
+        with self.assertRaises(programs.Failed):
+            programs.run(["/no/such/program"], "0", 20)
+
+
+def is_alive(process):
+    """A child that was orphaned may be a zombie until whoever adopts it looks."""
+    try:
+        text = pathlib.Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def soon(condition):
+    """Whether it comes true; a test that fails takes this long."""
+    until = time.monotonic() + 20
+    while not condition() and time.monotonic() < until:
+        os.sched_yield()
+    return condition()
+
+
+RIVAL = types.SimpleNamespace(
+    name="small", title="a small rival", packages=[], version=["sh", "-c", "echo version 1"],
+    build=lambda folder: [["sh", "-c", "echo 'int main' >{build}/made"]],
+    echo=["{build}/server"],
+    rows={"mutex": ["sh", "-c", """echo noise; echo '{"row":"mutex","value":0.5,"unit":"us"}'"""],
+          "timer": ["sh", "-c", "exit 1"],
+          "await": ["sh", "-c", """echo '{"row":"await","value":1,"unit":"B"}'"""]})
+
+
+class Rivals(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.build = pathlib.Path(self.folder.name)
+        self.small = contenders.rival(RIVAL, self.build, HERE)
+        self.settings = measure.Settings("no load")
+
+    def measured(self, row_id):
+        row, = rows.chosen([row_id], False)
+        return measure.measure(self.small, row, 0, self.settings)
+
+    def test_a_figure_is_brought_into_the_unit_of_its_row(self):
+        record = self.measured("mutex")
+        self.assertAlmostEqual(record["value"], 500)
+        self.assertEqual((record["row"], record["contender"]), ("mutex", "small"))
+        self.assertNotIn("failed", record)
+
+    def test_fewer_items_are_told_of_as_many_as_the_row_has_or_not_compared(self):
+        skynet, sleepers = rows.chosen(["skynet", "sleepers"], False)
+        by_id = {row.id: row for row in (skynet, sleepers)}
+        self.assertEqual(measure.of_all(by_id["skynet"], 3.0, 100_000), {"value": 30.0})
+        self.assertEqual(measure.of_all(by_id["skynet"], 3.0, None), {"value": 3.0})
+        self.assertEqual(measure.of_all(by_id["sleepers"], 0.3, 100_000), {"of_n": 0.3})
+        self.assertEqual(measure.of_all(by_id["sleepers"], 0.3, 1_000_000), {"value": 0.3})
+
+    def test_a_rival_that_crashes_is_a_record_and_no_more(self):
+        self.assertIn("exit status 1", self.measured("timer")["failed"])
+        self.assertIn("where 'ns' was asked for", self.measured("await")["failed"])
+
+    def test_a_rival_is_built_in_a_folder_of_its_own(self):
+        log = self.build / "log"
+        self.assertEqual(contenders.build_rival(RIVAL, self.build, HERE, log), "")
+        self.assertTrue((self.build / "rivals/small/made").exists())
+        broken = types.SimpleNamespace(**{**vars(RIVAL), "build": lambda _: [["false"]]})
+        self.assertIn("does not build",
+                      contenders.build_rival(broken, self.build, HERE, log))
+
+    def test_a_package_that_is_missing_is_named(self):
+        absent = types.SimpleNamespace(packages=["no-such-package-9"])
+        if contenders.shutil.which("dpkg-query"):
+            self.assertEqual(contenders.missing_packages(absent), ["no-such-package-9"])
+
+
+def echo_run(contender, number, rate, cpu, share=0.0, row="50x64x1"):
+    return {"row": row, "contender": contender, "round": number, "mode": "echo", "errors": 0,
+            rows.RATE: rate, rows.CPU: cpu, "p50_us": 10.0, "p99_us": 20.0, "p999_us": 30.0,
+            "bytes_verified": 5_000_000, "server_peak_bytes": 3e6, "foreign_share": share}
+
+
+def operation_run(contender, row, value, **rest):
+    return {"row": row, "contender": contender, "round": 0, "value": value, "foreign_share": 0.01,
+            **rest}
+
+
+ABOUT = {
+    "date": "2026-01-02 03:04 UTC", "command": "bash perf/compare.sh", "commit": "abc",
+    "processor": "a processor", "cores": 2, "memory_bytes": 2**33, "kernel": "Linux 6",
+    "system": "Debian", "compiler": "clang", "flags": "-O3", "versions": {"small": "version 1"},
+    "packages": {"libsmall": "1.2"}, "rounds": 2, "duration": 2.0, "warmup": 0.5,
+    "rows": ["50x64x1", "500x64x1", "mutex", "green_yield", "scale_tasks_1000",
+             "scale_tasks_10000"],
+    "left_out": {"gone": "not installed: libgone"},
+    "contenders": [{"name": "floor_epoll", "title": "floor: epoll by hand", "kind": "floor"},
+                   {"name": "lariat_epoll", "title": "Lariat, epoll", "kind": "lariat"},
+                   {"name": "lariat_uring", "title": "Lariat, io_uring", "kind": "lariat"},
+                   {"name": "small", "title": "a small rival", "kind": "rival"}]}
+RECORDS = [
+    echo_run("floor_epoll", 0, 1000, 5.0), echo_run("floor_epoll", 1, 2000, 4.0),
+    echo_run("lariat_epoll", 0, 990, 5.1), echo_run("lariat_epoll", 1, 2200, 4.0),
+    echo_run("small", 0, 500, 9.0, 0.2), echo_run("small", 1, 900, 9.5, 0.3),
+    echo_run("lariat_epoll", 0, 800, 5.5, row="500x64x1"),
+    operation_run("lariat_epoll", "mutex", 5.0), operation_run("lariat_uring", "mutex", 3.0),
+    operation_run("small", "mutex", 6.0, n=1000),
+    operation_run("lariat_uring", "scale_tasks_1000", 50.0),
+    operation_run("lariat_uring", "scale_tasks_10000", 55.0),
+    {"row": "mutex", "contender": "floor_epoll", "round": 0, "failed": "it crashed"},
+]
+
+
+class Written(unittest.TestCase):
+    def setUp(self):
+        self.found = results.Results(json.loads(json.dumps(ABOUT)), RECORDS)
+        self.text = "\n".join(tables.document(self.found, []))
+
+    def test_targets_stand_beside_what_was_reached(self):
+        self.assertIn("| 50 connections × 64 B, pipeline 1: requests a second | "
+                      ">= 0.98 × floor_epoll | 1.04 (0.99–1.10), reached | –, no figure |",
+                      self.text)
+        self.assertIn("| mutex, uncontended lock + unlock | <= 4 ns | 5, short | 3, reached |",
+                      self.text)
+
+    def test_a_cell_has_rates_costs_ratios_and_counts(self):
+        line = next(line for line in self.text.splitlines() if line.startswith("| a small rival"))
+        self.assertEqual([cell.strip() for cell in line.strip("|").split("|")],
+                         ["a small rival ~", "700 (500–900)", "9.25 (9–9.5)", "10", "20", "30",
+                          "0.47 (0.45–0.50)", "2.09 (1.80–2.38)", "3.0", "10", "0", "30.0%"])
+
+    def test_an_operation_stands_beside_the_best_rival(self):
+        self.assertIn("| mutex, uncontended lock + unlock | ns | – | 5 | 3 | a small rival: 6 | "
+                      "0.50 |", self.text)
+        self.assertIn("a small rival (n = 1,000)", self.text)
+
+    def test_growth_is_told_by_connections(self):
+        self.assertIn("| server | 50 | 500 |", self.text)
+
+    def test_what_is_missing_is_listed_with_its_reason(self):
+        for line in ("- gone: left out; not installed: libgone",
+                     "- yield through the loop (`green_yield`): green threads are not built yet",
+                     "- floor: epoll by hand failed in `mutex`: it crashed"):
+            self.assertIn(line, self.text)
+
+    def test_what_it_ran_on_is_recorded(self):
+        for part in ("Linux 6", "a processor, 2 cores", "libsmall 1.2", "version 1", "`-O3`"):
+            self.assertIn(part, self.text)
+
+    def test_a_run_can_be_written_anew(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            results.write_about(folder, self.found.about)
+            (folder / "raw.jsonl").write_text("".join(json.dumps(record) + "\n"
+                                                      for record in RECORDS), encoding="utf-8")
+            again = results.read(folder)
+            with redirect_stdout(io.StringIO()):
+                files = run.write_all(folder, again)
+            self.assertTrue(all((folder / file).stat().st_size > 0 for file in files))
+            drawn = {pathlib.Path(file).stem for file in files if file.endswith(".svg")}
+            self.assertEqual(drawn, set() if plots.MISSING else {
+                "throughput", "cost_per_request", "latency", "cost_per_operation", "growth"})
+
+
+SERVER = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[-1])))
+clients = []
+while True:
+    clients.append(listener.accept())
+"""
+HANGING = """
+import pathlib, sys
+sys.path.insert(0, {here!r})
+import programs
+programs.stop_on_signals()
+with programs.started([sys.executable, {server!r}, "0"], "0") as child:
+    print(child.pid, flush=True)
+    child.wait()
+"""
+
+
+class Endings(unittest.TestCase):
+    def test_servers_end_with_the_run_however_it_is_ended(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with tempfile.TemporaryDirectory() as folder:
+                server = pathlib.Path(folder) / "server.py"
+                server.write_text(textwrap.dedent(SERVER), encoding="utf-8")
+                text = HANGING.format(here=str(HERE), server=str(server))
+                with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL, text=True) as runner:
+                    child = int(runner.stdout.readline())
+                    self.assertTrue(is_alive(child))
+                    os.kill(runner.pid, number)
+                    runner.wait()
+                    self.assertTrue(soon(lambda: not is_alive(child)), number)
+
+
+if __name__ == "__main__":
+    unittest.main()
