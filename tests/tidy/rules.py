@@ -69,6 +69,8 @@ SYSTEM_HEADERS = {
               "examples"],
     "cereal/*": ["runtime/include/lariat/process", "tests"],
     "boost/*": ["perf"],
+    "uv.h": ["perf"],
+    "event2/*": ["perf"],
     "doctest/*": ["tests"],
     "sys/socket.h": ["runtime/src/driver", "runtime/src/loop", "runtime/src/offload",
                      "runtime/src/process", "runtime/src/green", "net/src", "tests", "perf",

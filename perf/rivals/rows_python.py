@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""The rows of Python alone, without a loop: generators, threads, processes: rows_python.py ROW.
+
+What processes do is measured as perf/process/python_rival.py does it.
+"""
+
+import multiprocessing
+import pathlib
+import sys
+import threading
+import time
+
+from rows_common import Watch, main, row, wall
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "process"))
+import python_rival  # noqa: E402  pylint: disable=wrong-import-position
+
+fork = multiprocessing.get_context("fork")  # the fastest of its ways to start
+CALLS = 300
+ADDITIONS = 1_000_000
+SLEEPERS = 1_000
+SQUARES = 1_000
+
+
+def count_to(end):
+    yield from range(end)
+
+
+@row("generator", "ns")
+def generate():
+    items = 5_000_000
+    total = 0
+    watch = Watch()
+    for item in count_to(items):
+        total += item
+    return watch.each(items)
+
+
+def consume():
+    total = 0
+    while True:
+        item = yield total
+        total += item
+
+
+@row("generator_1e8", "s", warm=False)
+def produce_for_a_consumer():
+    """A producer sends 10^8 items to a consumer, a generator."""
+    items = 100_000_000
+    consumer = consume()
+    next(consumer)
+    watch = wall()
+    send = consumer.send
+    for item in range(items):
+        total = send(item)
+    if total != items * (items - 1) // 2:
+        raise RuntimeError("a wrong sum")
+    return watch.seconds()
+
+
+def all_of(kind, count, target, *arguments):
+    watch = wall()
+    workers = [kind(target=target, args=arguments) for _ in range(count)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return watch.seconds()
+
+
+@row("cpu300_threads", "s", warm=False)
+def additions_in_threads():
+    return all_of(threading.Thread, CALLS, python_rival.add_up, ADDITIONS)
+
+
+@row("cpu300_processes", "s", warm=False)
+def additions_in_processes():
+    return all_of(fork.Process, CALLS, python_rival.add_up, ADDITIONS)
+
+
+@row("cpu300_pool2", "s", warm=False)
+def additions_in_a_pool():
+    watch = wall()
+    with fork.Pool(2) as pool:
+        pool.map(python_rival.add_up, [ADDITIONS] * CALLS)
+    return watch.seconds()
+
+
+@row("sleepers2s_threads", "s", warm=False)
+def sleeping_threads():
+    return all_of(threading.Thread, SLEEPERS, time.sleep, 2)
+
+
+@row("sleepers2s_processes", "s", warm=False)
+def sleeping_processes():
+    return all_of(fork.Process, SLEEPERS, time.sleep, 2)
+
+
+@row("pool_squares", "us", warm=False)
+def thousand_squares():
+    """All of it: a pool is made, maps a thousand squares, and ends."""
+    watch = wall()
+    with fork.Pool(2) as pool:
+        squares = pool.map(python_rival.square, range(SQUARES))
+    if squares[-1] != (SQUARES - 1) ** 2:
+        raise RuntimeError("a wrong square")
+    return watch.seconds() * 1e6
+
+
+@row("mutex", "ns")
+def lock_and_unlock():
+    times = 1_000_000
+    lock = threading.Lock()
+    watch = Watch()
+    for _ in range(times):
+        with lock:
+            pass
+    return watch.each(times)
+
+
+SAME_AS = {
+    "pool_roundtrip": "ProcessPoolExecutor.submit",  # faster than Pool.apply
+    "pool_map_auto": "Pool.map",
+    "pool_map_1": "Pool.map, chunksize=1",
+    "shm_queue": "Queue, per item",
+    "pipe_roundtrip": "Pipe, two cores",
+    "process_start": "Process start + join, small parent",
+    "manager_set": "Manager().dict() set",
+    "manager_get": "Manager().dict() get",
+}
+
+
+def measure_as(name):
+    _, measure = python_rival.RIVALS[name]
+    return lambda: measure(python_rival.Scale(short=False))
+
+
+for row_id, its_name in SAME_AS.items():
+    row(row_id, python_rival.RIVALS[its_name][0], warm=False)(measure_as(its_name))
+
+
+if __name__ == "__main__":
+    main()
