@@ -45,9 +45,17 @@ def await_port(port, server):
     return False
 
 
+def finished(command):
+    """What the command did; a failure too where it is not there, or takes too long."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        return subprocess.CompletedProcess(command, 1, "", str(failure))
+
+
 def builds(rival, outdir):
     for command in rival.build(outdir):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        done = finished(command)
         if done.returncode != 0:
             print(f"{rival.name}: not built: {done.stderr.strip()[-400:]}")
             return False
@@ -57,7 +65,12 @@ def builds(rival, outdir):
 def echoes(rival, outdir, load):
     """Whether every cell came back whole from the server."""
     port = free_port()
-    with subprocess.Popen([*registry.fill(rival.echo, outdir), str(port)]) as server:
+    try:
+        server = subprocess.Popen([*registry.fill(rival.echo, outdir), str(port)])
+    except OSError as missing:
+        print(f"{rival.name}: {missing}")
+        return False
+    with server:
         try:
             if not await_port(port, server):
                 print(f"{rival.name}: the server did not start")
@@ -70,7 +83,7 @@ def echoes(rival, outdir, load):
 def drives(rival, load, port, pid, cell):
     command = [load, "--port", str(port), "--server-pid", str(pid), "--duration", "0.5",
                "--warmup", "0.1", *CELLS[cell]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    done = finished(command)
     print(f"{rival.name} {cell}: {done.stderr.strip()}")
     return done.returncode == 0
 
@@ -78,7 +91,7 @@ def drives(rival, load, port, pid, cell):
 def measures(rival, outdir, row):
     """Whether the row's command prints what it should."""
     command = registry.fill(rival.rows[row], outdir)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    done = finished(command)
     try:
         found = json.loads(done.stdout)
         good = done.returncode == 0 and found["row"] == row and found["value"] > 0
