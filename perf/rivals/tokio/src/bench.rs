@@ -78,6 +78,16 @@ impl Stopwatch {
     }
 }
 
+/// The value, of which the compiler knows nothing (black_box is newer than Debian's Rust, 1.63).
+pub fn keep<T>(value: T) -> T {
+    // SAFETY: the value is read once and forgotten, so that there is one of it.
+    unsafe {
+        let read = std::ptr::read_volatile(&value);
+        std::mem::forget(value);
+        read
+    }
+}
+
 pub fn wall_each(begun: Instant, operations: usize) -> f64 {
     begun.elapsed().as_nanos() as f64 / operations as f64
 }

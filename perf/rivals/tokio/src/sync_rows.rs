@@ -1,7 +1,6 @@
 //! Tasks that wait for each other.
 
-use crate::bench::{run, Row, Stopwatch, MILLION};
-use std::hint::black_box;
+use crate::bench::{keep, run, Row, Stopwatch, MILLION};
 use std::sync::Arc;
 use tokio::sync::{mpsc, Mutex, Notify};
 
@@ -20,7 +19,7 @@ async fn lock_and_unlock() -> f64 {
     let lock = Mutex::new(0);
     let watch = Stopwatch::of_thread();
     for _ in 0..MILLION {
-        *black_box(&lock).lock().await += 1;
+        *keep(&lock).lock().await += 1;
     }
     watch.each(MILLION)
 }
@@ -81,7 +80,7 @@ async fn through_channel(capacity: usize) -> f64 {
         while let Some(item) = from.recv().await {
             sum += item;
         }
-        black_box(sum);
+        keep(sum);
     });
     puts.await.expect("it does not fail");
     gets.await.expect("it does not fail");
@@ -101,7 +100,7 @@ async fn through_unbounded_channel() -> f64 {
         while let Some(item) = from.recv().await {
             sum += item;
         }
-        black_box(sum);
+        keep(sum);
     });
     puts.await.expect("it does not fail");
     gets.await.expect("it does not fail");

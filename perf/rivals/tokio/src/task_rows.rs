@@ -1,14 +1,14 @@
 //! Tasks and timers.
 
-use crate::bench::{resident_bytes, run, Row, Stopwatch, MILLION};
+use crate::bench::{keep, resident_bytes, run, Row, Stopwatch, MILLION};
 use std::future::Future;
-use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::{yield_now, JoinHandle};
+use tokio::time::Sleep;
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -38,9 +38,9 @@ async fn await_children() -> f64 {
     let watch = Stopwatch::of_thread();
     let mut sum = 0;
     for _ in 0..MILLION {
-        sum = black_box(child(sum)).await;
+        sum = keep(child(sum)).await;
     }
-    black_box(sum);
+    keep(sum);
     watch.each(MILLION)
 }
 
@@ -106,17 +106,24 @@ async fn sleep_two_seconds() -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
+struct PollOnce<'a>(Pin<&'a mut Sleep>);
+
+impl Future for PollOnce<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        assert!(self.0.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    }
+}
+
 /// A timer is with the driver once it has been polled; when it is dropped it is taken back.
 async fn create_and_cancel() -> f64 {
     let watch = Stopwatch::of_thread();
     for _ in 0..MILLION {
         let sleep = tokio::time::sleep(Duration::from_secs(3600));
         tokio::pin!(sleep);
-        std::future::poll_fn(|context| {
-            assert!(sleep.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        })
-        .await;
+        PollOnce(sleep).await;
     }
     watch.each(MILLION)
 }
@@ -174,6 +181,6 @@ fn fib(n: u32) -> Boxed<u64> {
 
 async fn fib_27() -> f64 {
     let watch = Stopwatch::of_thread();
-    black_box(fib(27).await);
+    keep(fib(27).await);
     watch.nanoseconds() / 1e6
 }

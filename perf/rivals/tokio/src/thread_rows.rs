@@ -1,7 +1,6 @@
 //! Items and wakes from other threads.
 
-use crate::bench::{pin, run, wall_each, Row, Stopwatch, MILLION};
-use std::hint::black_box;
+use crate::bench::{keep, pin, run, wall_each, Row, Stopwatch, MILLION};
 use std::thread;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -26,7 +25,7 @@ async fn posts_under_load() -> f64 {
     while let Some(item) = from.recv().await {
         sum += item;
     }
-    black_box(sum);
+    keep(sum);
     let each = wall_each(begun, MILLION);
     producer.join().expect("it does not fail");
     each
