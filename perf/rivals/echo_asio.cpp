@@ -27,10 +27,10 @@ asio::awaitable<void> echo(tcp::socket client, std::size_t buffer_bytes) {
 }
 
 asio::awaitable<void> serve(tcp::acceptor listener, std::size_t buffer_bytes) {
+    const auto executor = co_await asio::this_coro::executor;
     for (;;) {
         tcp::socket client = co_await listener.async_accept(asio::use_awaitable);
-        asio::co_spawn(client.get_executor(), echo(std::move(client), buffer_bytes),
-                       asio::detached);
+        asio::co_spawn(executor, echo(std::move(client), buffer_bytes), asio::detached);
     }
 }
 
