@@ -90,7 +90,7 @@ def main():
     parser.add_argument("--bounds", type=pathlib.Path, default=BOUNDS)
     parser.add_argument("--record", action="store_true")
     parser.add_argument("paths", nargs="*", metavar="PATH", help="only these")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     if shutil.which("valgrind") is None:
         print("guard: there is no valgrind")
         return SKIPPED

@@ -37,8 +37,8 @@ class Judgement(unittest.TestCase):
 @unittest.skipUnless(shutil.which("valgrind"), "there is no valgrind")
 class Whole(unittest.TestCase):
     def run_guard(self, bounds, *more):
-        return subprocess.run([sys.executable, str(SCRIPT), PROGRAM, "--bounds", str(bounds), *more],
-                              text=True, capture_output=True, check=False)
+        command = [sys.executable, str(SCRIPT), PROGRAM, "--bounds", str(bounds), *more]
+        return subprocess.run(command, text=True, capture_output=True, check=False)
 
     def test_a_path_over_its_bound(self):
         with tempfile.TemporaryDirectory() as folder:
