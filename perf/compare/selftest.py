@@ -211,6 +211,15 @@ def is_alive(process):
     return text.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def arguments(process):
+    """Those a process was started with, its program first; none if it has gone."""
+    try:
+        text = pathlib.Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    return text.split("\0")
+
+
 def soon(condition):
     """Whether it comes true; a test that fails takes this long."""
     until = time.monotonic() + 20
@@ -387,7 +396,8 @@ class Endings(unittest.TestCase):
                 with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL, text=True) as runner:
                     child = int(runner.stdout.readline())
-                    self.assertTrue(is_alive(child))
+                    # Not while it is still setpriv, which has yet to ask for the death signal.
+                    self.assertTrue(soon(lambda: arguments(child)[1:2] == [str(server)]))
                     os.kill(runner.pid, number)
                     runner.wait()
                     self.assertTrue(soon(lambda: not is_alive(child)), number)

@@ -54,6 +54,18 @@ lariat::task<double> map(Fn fn, std::size_t count, std::size_t chunk) {
     co_return each;
 }
 
+/// All of it: a pool is made, maps a thousand squares, and ends.
+lariat::task<double> thousand_squares() {
+    const std::vector<long> inputs = numbers(1'000);
+    const wall_watch watch;
+    lariat::process_pool pool(workers);
+    const std::vector<long> squares = co_await pool.map(square, inputs);
+    co_await pool.close();
+    const double microseconds = watch.nanoseconds() / 1e3;
+    if (squares.back() != inputs.back() * inputs.back()) throw std::runtime_error("a wrong square");
+    co_return microseconds;
+}
+
 lariat::task<double> imap() {
     lariat::process_pool pool(workers);
     const std::vector<long> inputs = numbers(one_by_one);
@@ -83,5 +95,6 @@ void bench::pool_benches(suite& all) {
             [] { return lariat::run(map(square, one_by_one, 1)); });
     all.add("process_pool: map a task, chunks of 1", "us", 0,
             [] { return lariat::run(map(square_task, one_by_one, 1)); });
+    all.add("process_pool: 1,000 squares", "us", 0, [] { return lariat::run(thousand_squares()); });
     all.add("process_pool: imap an item", "us", 0, [] { return lariat::run(imap()); });
 }

@@ -15,11 +15,13 @@ import typing
 HERE = pathlib.Path(__file__).resolve().parent
 
 # Rows whose work takes two cores: whoever pins their command gives it both. All others take one.
-# `wake` and `pipe_roundtrip` pin each of their sides themselves.
+# `wake` and the pipes pin each of their sides themselves.
 TWO_CORES = frozenset({
     "post", "wake", "offload", "cpu300_threads", "cpu300_processes", "cpu300_pool2",
-    "sleepers2s_processes", "pool_roundtrip", "pool_map_auto", "pool_map_1", "pool_squares",
-    "shm_queue", "pipe_roundtrip", "process_start", "manager_set", "manager_get",
+    "sleepers2s_processes", "sleepers2s_two", "pool_roundtrip", "pool_map_auto", "pool_map_1",
+    "pool_squares", "shm_queue", "shm_queue_pingpong", "shm_mutex", "shm_mutex_contended",
+    "pipe_roundtrip", "pipe_one_core", "process_start", "process_start_large", "manager_set",
+    "manager_get", "manager_method", "manager_lock",
 })
 
 PYTHON = ["/usr/bin/python3", "-B"]  # Debian's: only it has Debian's modules
@@ -142,8 +144,9 @@ RIVALS = [
             python("rows_python.py"),
             "generator generator_1e8 cpu300_threads cpu300_processes cpu300_pool2"
             " sleepers2s_threads sleepers2s_processes mutex pool_roundtrip pool_map_auto"
-            " pool_map_1 pool_squares shm_queue pipe_roundtrip process_start manager_set"
-            " manager_get"),
+            " pool_map_1 pool_squares shm_queue shm_queue_pingpong shm_mutex shm_mutex_contended"
+            " pipe_roundtrip pipe_one_core process_start process_start_large manager_set"
+            " manager_get manager_method manager_lock sleepers2s_two"),
     ),
     Rival(
         name="libuv",

@@ -123,10 +123,18 @@ SAME_AS = {
     "pool_map_auto": "Pool.map",
     "pool_map_1": "Pool.map, chunksize=1",
     "shm_queue": "Queue, per item",
+    "shm_queue_pingpong": "Queue, there and back",
+    "shm_mutex": "Lock, uncontended",
+    "shm_mutex_contended": "Lock, contended",
     "pipe_roundtrip": "Pipe, two cores",
+    "pipe_one_core": "Pipe, one core",
     "process_start": "Process start + join, small parent",
+    "process_start_large": "Process start + join, 256 MiB parent",
     "manager_set": "Manager().dict() set",
     "manager_get": "Manager().dict() get",
+    "manager_method": "BaseManager, a method",
+    "manager_lock": "Manager().Lock()",
+    "sleepers2s_two": "sleepers: asyncio in 2 processes",
 }
 
 
