@@ -13,6 +13,10 @@ import subprocess
 import sys
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+# The analyzer gives a function up after so many states. Its default, ten times as many, doubles the
+# time that everything takes (pool_core.cpp: 19.8 s, not 10.6), and our functions are short.
+ANALYZER = [f"--extra-arg={word}" for word in
+            ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=20000")]
 LIBRARY = re.compile(r"(?:runtime|net|sync)/src/.*\.cpp")
 
 
@@ -30,8 +34,8 @@ def main():
     names = sys.argv[2:] or sorted(set(sources(build)))
 
     def check(name):
-        return name, subprocess.run(["clang-tidy-19", "--quiet", "-p", build, name], cwd=TOP,
-                                    capture_output=True, text=True, check=False)
+        command = ["clang-tidy-19", "--quiet", "-p", build, *ANALYZER, name]
+        return name, subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
 
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
