@@ -125,9 +125,15 @@ def ask(port, server):
 
 
 def children_of(pid):
-    """All descendants: workers are children of their family's fork server."""
+    """All descendants: workers are children of their family's fork server. One that has ended
+    meanwhile has none.
+    """
     found = []
-    for child in open(f"/proc/{pid}/task/{pid}/children", encoding="ascii").read().split():
+    try:
+        children = open(f"/proc/{pid}/task/{pid}/children", encoding="ascii").read().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    for child in children:
         found += [int(child)] + children_of(child)
     return found
 
