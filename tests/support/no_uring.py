@@ -4,19 +4,24 @@ HOW   kill    any io_uring call ends the program at once (SIGSYS); LARIAT_BACKEN
       eperm   the calls fail, as under a container's seccomp profile; nothing is set, and the
       enosys  program must say that it goes on with epoll, and why
 
-Exits as the program does; 77 where no filter can be installed. The long random parts are left to
-the runs without a filter: it changes which driver is found, not what that does.
+Exits as the program does; 77 where no filter can be installed; 1 when a process that it started
+outlives it. The long random parts are left to the runs without a filter: it changes which driver
+is found, not what that does.
 """
 
 import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 import subprocess
 import sys
+import tempfile
+import time
 
 # seccomp(2), linux/seccomp.h, linux/filter.h, linux/audit.h
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
@@ -38,6 +43,7 @@ ACTIONS = {
 }
 SAYS = {"eperm": os.strerror(errno.EPERM), "enosys": os.strerror(errno.ENOSYS)}
 SKIPPED = 77
+SECONDS_TO_END = 20  # for what the program left running
 
 
 def skip(reason):
@@ -84,6 +90,44 @@ def filter_holds(action):
     return os.WIFEXITED(status) and os.WEXITSTATUS(status) == action & 0xFFFF
 
 
+def name_of(process):
+    try:
+        with open(f"/proc/{process}/cmdline", "rb") as line:
+            return line.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "?"
+
+
+def own_children():
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as children:
+        return [int(child) for child in children.read().split()]
+
+
+def run(command, said):
+    """Returns the program's exit status, and what it left running."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # A test that hangs is asked to end with its whole group: it tells where it was, then we end.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    program = subprocess.Popen(command, stderr=said).pid
+    status = None
+    while status is None:
+        ended, how = os.waitpid(-1, 0)
+        if ended == program:
+            status = os.waitstatus_to_exitcode(how)
+    deadline = time.monotonic() + SECONDS_TO_END
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.01)
+        except ChildProcessError:
+            return status, []
+    left = own_children()
+    names = [f"{process}: {name_of(process)}" for process in left]
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    return status, names
+
+
 def main():
     how, command = sys.argv[1], sys.argv[2:]
     if platform.machine() not in MACHINES:
@@ -98,14 +142,20 @@ def main():
         os.environ["LARIAT_BACKEND"] = "epoll"
         os.execv(command[0], command)
     os.environ.pop("LARIAT_BACKEND", None)
-    ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    sys.stdout.write(ran.stdout)
-    sys.stderr.write(ran.stderr)
-    reasons = [line for line in ran.stderr.splitlines() if "io_uring is refused" in line]
+    # A file, not a pipe: what a process that outlives the program may hold open without a harm.
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        code, left = run(command, said)
+        said.seek(0)
+        lines = said.read().splitlines()
+    print("\n".join(lines), file=sys.stderr)
+    if left:
+        print(f"{SECONDS_TO_END} s after its end the program's processes still run: {left}")
+        sys.exit(1)
+    reasons = [line for line in lines if "io_uring is refused" in line]
     if not reasons or not all(SAYS[how] in line and "using epoll" in line for line in reasons):
         print(f"it should have said that io_uring is refused ({SAYS[how]}): using epoll")
         sys.exit(1)
-    sys.exit(ran.returncode if ran.returncode >= 0 else 128 - ran.returncode)
+    sys.exit(code if code >= 0 else 128 - code)
 
 
 main()

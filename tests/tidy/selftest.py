@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from tidy import RULES
 from tree import Tree, blank, functions
+from verdicts import Verdicts, not_older
 
 BASE = "runtime/include/lariat/base/"
 TASK = "runtime/include/lariat/task/"
@@ -96,6 +97,34 @@ def findings(files, rule):
         return list(RULES[rule](Tree(root)))
 
 
+def forgotten():
+    """What a remembered verdict must not survive, and what it must: (what, whether it is known)."""
+    with tempfile.TemporaryDirectory() as root:
+        for top, header in (("first", "int a;"), ("second", "int a;"), ("changed", "int b;")):
+            write(os.path.join(root, top), {"a.hpp": header, "a.cpp": '#include "a.hpp"'})
+
+        def verdicts(top, settings="checks"):
+            return Verdicts(os.path.join(root, top), settings, os.path.join(root, "known"))
+
+        def known(top, *settings, command="cc"):
+            files = [os.path.join(root, top, name) for name in ("a.cpp", "a.hpp")]
+            there = verdicts(top, *settings)
+            return there.is_clean(there.key(command, files))
+
+        first = verdicts("first")
+        files = [os.path.join(root, "first", name) for name in ("a.hpp", "a.cpp")]
+        first.remember(first.key("cc", files))
+        yield "the same again", known("first"), True
+        yield "another checkout", known("second"), True
+        yield "a header that was changed", known("changed"), False
+        yield "another command", known("first", command="cc -O2"), False
+        yield "other checks", known("first", "fewer checks"), False
+        made = os.path.join(root, "first", "a.o")
+        write(root, {made: ""})
+        os.utime(made, (0, 0))
+        yield "includes noted before the last change", not_older(made, files), False
+
+
 def problems():
     """(what was tested, what went wrong or '')."""
     for rule in RULES:
@@ -107,6 +136,8 @@ def problems():
         found = [path for path, _, _ in findings({**CLEAN, name: text}, rule)]
         wanted = name.split("/")[0] if rule == "top_level" else name
         yield f"{rule}: {name}", "" if found == [wanted] else f"found {found}, not {wanted} alone"
+    for what, found, wanted in forgotten():
+        yield f"verdicts: {what}", "" if found == wanted else f"known: {found}"
     for text, lines in MEASURED:
         found = functions(blank(text))
         yield f"functions of {text!r}", "" if found == lines else f"found {found}, not {lines}"
