@@ -47,7 +47,6 @@ using lariat::test::shared_words;
 using lariat::test::test_loop;
 
 /// Tokens in a word: one is taken, or waited for.
-/// Tokens in a word: one is taken, or waited for.
 inline futex_step take_token(futex_word& tokens) noexcept {
     std::uint32_t there = tokens.load(std::memory_order_relaxed);
     while (there != 0) {

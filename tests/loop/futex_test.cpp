@@ -128,6 +128,29 @@ ON_ALL_PATHS("woken in vain, it tries again and waits on, and its task does not 
     CHECK(notes.attempts >= 5);
 }
 
+ON_ALL_PATHS("one that comes to wait beside others is not woken by its coming", beside_others) {
+    constexpr std::size_t all = 20;
+    shared_words words;
+    std::array<tally, all> notes;
+    std::size_t ended = 0;
+    auto wait_for = [&](std::size_t which) -> task<> {
+        co_await token_wait(words[which], &notes[which]);
+        ++ended;
+    };
+    auto body = [&]() -> task<> {
+        for (std::size_t i = 0; i < all; ++i) {
+            spawn(wait_for, i);
+            co_await until_waiting(i + 1);
+            co_await sleep(1ms);  // the helper lies down with it before the next one comes
+        }
+        for (const tally& each : notes) CHECK(each.attempts == 1);
+        for (std::size_t i = 0; i < all; ++i) give_token(words[i]);
+        co_await until([&] { return ended == all; });
+    };
+    run(options, body());
+    for (const tally& each : notes) CHECK(each.attempts == 2);
+}
+
 ON_ALL_PATHS("many words are waited for at once, each woken by its own", many) {
     shared_words words;
     const std::size_t all = way == path::lone_threads ? 50 : 1000;

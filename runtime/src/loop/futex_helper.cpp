@@ -150,6 +150,8 @@ int futex_helper::sleep(const futex_lane& lane, std::span<futex_errand* const> w
             entries[count++] = entry_for(*wait->word, wait->expected);
         entries[count++] = entry_for(lane.news, news);
         result = futex_sleep_any(entries.data(), count, forever);
+        // The last place was the news': meanwhile a wait that has come since may have it.
+        if (result == static_cast<int>(waits.size())) result = -EAGAIN;
     } else {
         const futex_errand& only = *waits.front();
         result = futex_sleep(*only.word, only.expected, futex_all_bits, in(look_up_time));
