@@ -59,7 +59,7 @@ void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept 
     }
     if (nearest_shield != nullptr || p.cancel_pending) return;
     p.cancel_pending = true;
-    if (p.parked == nullptr) return;
+    if (p.state != party_state::parked) return;
     p.parked->require_home();
     p.parked->kind->cut(*p.parked);
 }

@@ -25,11 +25,14 @@ class LARIAT_EXPORT child_set : public group_core {
     /// Starts a task whose frame somebody else keeps under a party that somebody else keeps.
     template <class T>
     void start_child(party& p, const task<T>& work) noexcept {
-        require(static_cast<bool>(work),
-                "a task that was moved from or awaited before cannot be started");
-        p.leaf = work.frame();
-        work.frame().promise().who = &p;
+        give_frame(p, work);
         start(p);
+    }
+    /// The same, and runs it until it waits, inside the leg of `starter`.
+    template <class T>
+    void start_child_within(party& starter, party& p, const task<T>& work) noexcept {
+        give_frame(p, work);
+        start_within(starter, p);
     }
 
     /// Keeps a failed child until its error is taken.
@@ -47,6 +50,13 @@ class LARIAT_EXPORT child_set : public group_core {
     party* first = nullptr;  ///< the child that decided a race
 
  private:
+    template <class T>
+    static void give_frame(party& p, const task<T>& work) noexcept {
+        require(static_cast<bool>(work),
+                "a task that was moved from or awaited before cannot be started");
+        p.leaf = work.frame();
+        work.frame().promise().who = &p;
+    }
     void let_failed_go() noexcept;
 
     list<party> failed_;

@@ -23,9 +23,19 @@ class child_wait : public wait_point {
         : wait_point(static_cast<wait_point&&>(other)), children_(other.children_.child_finished) {}
 
  protected:
-    void await_children(party& p, std::coroutine_handle<> frame) noexcept {
-        children_.waiting = this;
+    /// Before the first child starts: they find the party parked where it gathers them.
+    void begin_wait(party& p, std::coroutine_handle<> frame) noexcept {
+        children_.enter(p);
         park(p, frame);
+    }
+    /// When all have been started. The value of await_suspend.
+    [[nodiscard]] bool await_children(party& p, std::coroutine_handle<> frame) noexcept {
+        if (children_.pending != 0) {
+            children_.waiting = this;
+            return true;
+        }
+        p.state = party_state::running;
+        return pass(p, frame);
     }
 
     [[nodiscard]] static bool any_cancelled(std::span<const party> ended) noexcept {
@@ -51,14 +61,9 @@ class few_children : public Wait {
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = *frame.promise().who;
-        this->children_.enter(p);
-        if constexpr (sizeof...(T) == 0) {
-            return this->pass(p, frame);
-        } else {
-            start_all(std::index_sequence_for<T...>());
-            this->await_children(p, frame);
-            return true;
-        }
+        this->begin_wait(p, frame);
+        start_all(p, std::index_sequence_for<T...>());
+        return this->await_children(p, frame);
     }
 
  protected:
@@ -71,8 +76,8 @@ class few_children : public Wait {
 
  private:
     template <std::size_t... I>
-    void start_all(std::index_sequence<I...>) noexcept {
-        (this->children_.start_child(parties_[I], std::get<I>(tasks_)), ...);
+    void start_all([[maybe_unused]] party& p, std::index_sequence<I...>) noexcept {
+        (this->children_.start_child_within(p, parties_[I], std::get<I>(tasks_)), ...);
     }
 
     std::tuple<task<T>...> tasks_;
@@ -101,13 +106,11 @@ class many_children : public Wait {
             parties_ = static_cast<party*>(allocate_frame(count() * sizeof(party)));
             std::uninitialized_default_construct_n(parties_, count());
         }
-        this->children_.enter(p);
-        if (count() == 0) return this->pass(p, frame);
+        this->begin_wait(p, frame);
         for (std::size_t i = 0; i < count(); ++i) {
-            this->children_.start_child(parties_[i], tasks_[i]);
+            this->children_.start_child_within(p, parties_[i], tasks_[i]);
         }
-        this->await_children(p, frame);
-        return true;
+        return this->await_children(p, frame);
     }
 
  protected:

@@ -67,7 +67,9 @@ class [[nodiscard("gather does nothing until it is awaited")]] gather_all_awaite
 
 /// Runs all of them at once and waits for all.
 ///
-/// Order        they start in the order given; results come in that order
+/// Order        each runs until it first waits, as it does when awaited directly, then the next one
+///              starts; one that is ready at once costs no turn of the loop. Results come in the
+///              order given
 /// Returns      a tuple (std::monostate for void; void if all are void)
 /// Errors       the first failure cancels the rest; one is thrown as itself, several as error_group
 /// Cancel       cancels all, waits for them, then throws

@@ -87,9 +87,9 @@ class [[nodiscard("race does nothing until it is awaited")]] race_all_awaiter
 
 }  // namespace detail
 
-/// Runs all of them at once; the first to end decides, by value or by exception, and the others are
-/// cancelled and awaited. What a loser finished in the same turn is discarded, its failure too:
-/// where nothing may be lost, use select.
+/// Runs all of them at once, started as gather starts them; the first to end decides, by value or
+/// by exception, and the others are cancelled and awaited. What a loser finished in the same turn
+/// is discarded, its failure too: where nothing may be lost, use select.
 ///
 /// Returns race_result{index, value}; a variant where the types differ, std::monostate for void ·
 /// Errors: the first one's exception · Cancel: cancels all, waits for them, then throws.

@@ -11,13 +11,17 @@
 namespace lariat {
 
 struct party;
+struct waiter;
 
 /// Something that can be put on the ready queue: a party, or a call that was asked for.
 struct runnable {
     using action = void (*)(runnable&) noexcept;
 
     action run = nullptr;
-    runnable* next_ready = nullptr;
+    union {
+        runnable* next_ready = nullptr;  ///< on the ready queue
+        waiter* parked;                  ///< a party's, while it is parked
+    };
 };
 
 /// The FIFO of what may run. Intrusive; an item is on it at most once.
@@ -54,11 +58,14 @@ class ready_queue {
 struct scheduler {
     /// How many awaits that are ready a party may pass in one leg before it lets others run.
     static constexpr std::uint32_t leg_budget = 256;
+    /// How many legs may run inside of each other, on one stack (group_core::start_within).
+    static constexpr std::uint32_t most_nested = 32;
 
     ready_queue ready;
     timer_queue timers;
     time_point turn_time = no_wait;     ///< the clock as the last turn with timers pending read it
-    party* current = nullptr;           ///< whose leg runs now
+    party* current = nullptr;           ///< whose leg runs now, the innermost
+    std::uint32_t nested = 0;           ///< legs that run inside of another
     struct group_core* root = nullptr;  ///< owns what `spawn` starts
     bool debug = false;                 ///< checks that cost; LARIAT_DEBUG=1
     std::uint32_t dice = 1;             ///< random numbers that keep a select fair

@@ -72,6 +72,12 @@ struct LARIAT_EXPORT group_core : scope_core {
 
     /// Makes `p` a child and ready to run; it inherits the task-locals of the running party.
     void start(party& p) noexcept;
+    /// Makes `p` a child and runs it until it waits, inside the leg of `starter`, which pays for it
+    /// from its budget as for a direct await. Where nothing is left of that, or too many legs run
+    /// inside of each other: as start().
+    ///
+    /// Pre: `starter`'s frame has suspended; `p` stays in its place when it has finished
+    void start_within(party& starter, party& p) noexcept;
     /// Pre: `p` has finished. Takes it out, tells `child_finished`, wakes who waits.
     void finish(party& p) noexcept;
 
@@ -92,6 +98,9 @@ struct LARIAT_EXPORT group_core : scope_core {
     bool ended = false;                ///< `waiting` was woken: nobody waits for another child
     bool shields_children = false;     ///< what cancels the owner does not reach the children
     group_core* next_work = nullptr;   ///< the worklist of a cancellation that spreads
+
+ private:
+    void adopt(party& p) noexcept;
 };
 
 }  // namespace lariat

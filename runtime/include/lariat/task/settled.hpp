@@ -122,7 +122,8 @@ task<std::vector<outcome<T>>> settled(std::vector<join_handle<T>> handles) {
     co_return outcomes;
 }
 
-/// Runs tasks at once, waits for all, and gives each one's outcome: no failure cancels the others.
+/// Runs tasks at once, started as gather starts them, waits for all, and gives each one's outcome:
+/// no failure cancels the others.
 ///
 /// Returns an outcome for one task, a tuple for several, a vector for a vector · Cancel: cancels
 /// all and waits for them, then throws if any of them was ended by it: what failed, as gather

@@ -87,15 +87,16 @@ struct LARIAT_EXPORT party : runnable, list_link {
     }
 
     static void run_leg(runnable& self) noexcept;
+    /// The same inside the leg of `outer`.
+    void run_within(party& outer) noexcept;
     void destroy_frame() noexcept;
 
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
-    waiter* parked = nullptr;
-    scope_core* scope = nullptr;  ///< the innermost
-    scope_core base;
+    scope_core* scope = nullptr;   ///< the innermost
+    [[no_unique_address]] scope_core base;  ///< what follows may lie in its padding
+    std::uint32_t budget = scheduler::leg_budget;
     waiter* joiner = nullptr;      ///< woken when it has finished
     local_node* locals = nullptr;  ///< task-local values, and its name if it has one
-    std::uint32_t budget = scheduler::leg_budget;
     std::uint16_t refs = 1;
     party_state state = party_state::fresh;
     wake_reason reason = wake_reason::done;
@@ -108,13 +109,29 @@ struct LARIAT_EXPORT party : runnable, list_link {
     void free_spawned() noexcept;
 };
 
-inline void group_core::start(party& p) noexcept {
+// There may be a million of them.
+static_assert(sizeof(party) <= 96 || sizeof(void*) > 8);
+
+inline void group_core::adopt(party& p) noexcept {
     detail::require(!ended, "a task group takes no more tasks once all it had have ended");
     home = &detail::required_scheduler("starting a task");
     p.set_base(*this, home->current);
     children.push_back(p);
     ++pending;
+}
+
+inline void group_core::start(party& p) noexcept {
+    adopt(p);
     home->ready.push(p);
+}
+
+inline void group_core::start_within(party& starter, party& p) noexcept {
+    adopt(p);
+    if (starter.budget <= 1 || home->nested == scheduler::most_nested) {
+        home->ready.push(p);
+    } else {
+        p.run_within(starter);
+    }
 }
 
 /// One suspended party in one place. It lies in the awaiter, and so in the frame that waits;
@@ -148,7 +165,6 @@ struct waiter : list_link {
     void wake(wake_reason why = wake_reason::done) noexcept {
         party& p = *who;
         require_home();
-        p.parked = nullptr;
         p.state = party_state::ready;
         p.reason = why;
         this_scheduler->ready.push(p);
