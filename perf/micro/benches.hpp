@@ -18,6 +18,7 @@ void subprocess_benches(suite& all);
 void sync_benches(suite& all);
 void queue_benches(suite& all);
 void shared_benches(suite& all);
+void fetch_benches(suite& all);
 void scale_benches(suite& all);
 
 // Only where there are processes.

@@ -29,6 +29,7 @@ void add_runtime(bench::suite& all) {
     bench::sync_benches(all);
     bench::queue_benches(all);
     bench::shared_benches(all);
+    bench::fetch_benches(all);
 }
 
 #ifdef BENCH_PROCESSES

@@ -21,12 +21,15 @@ TWO_CORES = frozenset({
     "sleepers2s_processes", "sleepers2s_two", "pool_roundtrip", "pool_map_auto", "pool_map_1",
     "pool_squares", "shm_queue", "shm_queue_pingpong", "shm_mutex", "shm_mutex_contended",
     "pipe_roundtrip", "pipe_one_core", "process_start", "process_start_large", "manager_set",
-    "manager_get", "manager_method", "manager_lock",
+    "manager_get", "manager_method", "manager_lock", "fetch_fanout",
 })
 
 PYTHON = ["/usr/bin/python3", "-B"]  # Debian's: only it has Debian's modules
 CC = os.environ.get("CC", "clang-19").split()
 CXX = os.environ.get("CXX", "clang++-19").split()
+# What fetches has the same server as Lariat's micro_bench, which it starts on core 1.
+ON_ONE = ["taskset", "-c", "0"]
+FETCH_SERVER = "../floor/floor_http.cpp"
 # As Lariat's own release.
 OPTIMIZED = ["-O3", "-DNDEBUG"]
 CXXFLAGS = ["-std=c++20", *OPTIMIZED, "-I{here}/../floor", "-I{here}/../micro"]
@@ -121,6 +124,24 @@ RIVALS = [
         version=version_of_module("uvloop"),
         echo=python("echo_asyncio.py", "--uvloop"),
         rows=rows_of(python("rows_asyncio.py", "--uvloop"), ASYNCIO_ROWS),
+    ),
+    Rival(
+        name="aiohttp",
+        title="Python aiohttp",
+        packages=["python3", "python3-aiohttp"],
+        version=version_of_module("aiohttp"),
+        commands=[compiled(FETCH_SERVER, "floor_http")],
+        rows=rows_of([*ON_ONE, *python("rows_fetch.py", "{build}/floor_http", "aiohttp")],
+                     "fetch_fanout"),
+    ),
+    Rival(
+        name="curl",
+        title="curl --parallel, each body into a file",
+        packages=["python3", "curl"],
+        version=["curl", "--version"],
+        commands=[compiled(FETCH_SERVER, "floor_http")],
+        rows=rows_of([*ON_ONE, *python("rows_fetch.py", "{build}/floor_http", "curl")],
+                     "fetch_fanout"),
     ),
     Rival(
         name="gevent",
@@ -224,13 +245,16 @@ RIVALS = [
         commands=[
             go("echo", "main.go"),
             go("rows", "main.go", "sync.go", "tasks.go"),
+            go("fetch", "main.go"),
+            compiled(FETCH_SERVER, "floor_http"),
         ],
         echo=["{build}/go_echo"],
         rows=rows_of(
             ["{build}/go_rows"],
             "greenlet_switch yield green_yield green_spawn green_bytes spawn_join task_bytes"
             " sleepers sleepers2s_tasks sleepers2s_green timer gather10 skynet generator mutex"
-            " mutex_handover event_pingpong queue_1 queue_64 queue_unbounded post wake"),
+            " mutex_handover event_pingpong queue_1 queue_64 queue_unbounded post wake")
+        | rows_of([*ON_ONE, "{build}/go_fetch", "{build}/floor_http"], "fetch_fanout"),
     ),
     Rival(
         name="tokio",
@@ -250,6 +274,9 @@ RIVALS = [
         title="Node",
         packages=["nodejs"],
         version=["node", "--version"],
+        commands=[compiled(FETCH_SERVER, "floor_http")],
         echo=["node", "{here}/echo_node.js"],
+        rows=rows_of([*ON_ONE, "node", "{here}/rows_fetch.js", "{build}/floor_http"],
+                     "fetch_fanout"),
     ),
 ]
