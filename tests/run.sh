@@ -3,7 +3,7 @@
 # sanitizers too. It installs what is missing with apt (root or sudo), and goes on after a failure.
 # The last line is "N passed, N failed".
 #
-#   bash tests/run.sh                 everything: about an hour on two slow cores
+#   bash tests/run.sh                 everything: an hour on two slow cores, less by a warm ccache
 #   bash tests/run.sh --quick         the first cell: Clang, release
 #   bash tests/run.sh --cell NAME     one of: clang gcc gcc-debug asan tsan tidy packaging examples
 set -uo pipefail
