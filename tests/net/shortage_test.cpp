@@ -66,6 +66,15 @@ std::vector<unique_fd> hold_all_but(std::size_t left) {
     return held;
 }
 
+std::chrono::microseconds cpu_time() {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    const auto of = [](const timeval& t) {
+        return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
+    };
+    return of(used.ru_utime) + of(used.ru_stime);
+}
+
 /// All that the running loop has done so far. Counted, not timed: where others have the processor,
 /// CPU time says nothing about a loop that rests.
 std::uint64_t activity() {
@@ -96,9 +105,16 @@ task<> serve_in_shortage(std::size_t at_least) {
     const bool first = co_await timeout(5s, echoes(clients[0]));
     expect(first, "the first client is served");
     co_await sleep(20ms);
-    const std::uint64_t before = activity();
-    co_await sleep(300ms);
-    expect(activity() - before < 4 * activity_of_a_pause, "while it pauses the loop is idle");
+    auto least = duration::max();
+    for (int window = 0; window < 5 && least >= 6ms; ++window) {
+        const std::uint64_t before = activity();
+        const auto used_before = cpu_time();
+        co_await sleep(300ms);
+        least = std::min<duration>(least, cpu_time() - used_before);
+        expect(activity() - before < 4 * activity_of_a_pause, "while it pauses the loop is idle");
+    }
+    // Others can only add to it: what spins uses all of every window.
+    expect(least < 6ms, "while it pauses the processor is idle");
     const bool still = co_await timeout(5s, echoes(clients[0]));
     expect(still, "open connections are served while it pauses");
     held.resize(held.size() - std::min<std::size_t>(held.size(), 20));

@@ -161,7 +161,7 @@ bool goes(int pid) {
     const unique_fd watch(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!watch) return true;
     pollfd ended{watch.get(), POLLIN, 0};
-    return ::poll(&ended, 1, 30'000) == 1;
+    return ::poll(&ended, 1, 1000) == 1;
 }
 
 std::string children_of(int pid) {

@@ -61,7 +61,7 @@ void wait_for_tester() noexcept;
 /// In a role, and in its children: a line for program::line.
 void say(const std::string& line) noexcept;
 
-/// Whether there is such a process, a zombie too; a zombie; or whether it ends: 30 s are a hang.
+/// Whether there is such a process, a zombie too; a zombie; or whether it went within a second.
 [[nodiscard]] bool is_there(int pid) noexcept;
 [[nodiscard]] bool is_zombie(int pid);
 [[nodiscard]] bool goes(int pid);
