@@ -2,12 +2,18 @@
 
 namespace lariat {
 
+/// Chooses a constructor that leaves members unset: what the object does first sets them. For an
+/// awaiter that mostly never waits, and then pays for nothing that only a wait needs.
+struct set_later {};
+
 /// A link of an intrusive doubly linked ring. Alone it points to itself.
 struct list_link {
-    list_link* next = this;
-    list_link* prev = this;
+    list_link* next;
+    list_link* prev;
 
-    list_link() noexcept = default;
+    list_link() noexcept : next(this), prev(this) {}
+    /// Pre: the next thing done with it is to put it on a list.
+    explicit list_link(set_later) noexcept {}
     list_link(const list_link&) = delete;
     list_link& operator=(const list_link&) = delete;
 

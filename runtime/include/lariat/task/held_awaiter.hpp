@@ -40,6 +40,7 @@ class held_awaiter {
     template <class Promise>
     std::coroutine_handle<> suspend(std::coroutine_handle<Promise> frame) {
         type& inner = made_.emplace(awaitable_).awaiter;
+        if (inner.await_ready()) return frame;
         using suspended = decltype(inner.await_suspend(frame));
         if constexpr (std::is_void_v<suspended>) {
             inner.await_suspend(frame);

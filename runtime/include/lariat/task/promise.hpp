@@ -54,6 +54,7 @@ namespace detail {
 /// An awaiter that is one waiter: derive, write await_suspend (park or pass) and await_resume.
 struct wait_point : awaiter_base, waiter {
     explicit wait_point(const wait_kind& what) noexcept : waiter(what) {}
+    explicit wait_point(set_later later) noexcept : waiter(later) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     void throw_if_cut() const {

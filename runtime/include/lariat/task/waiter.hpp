@@ -141,9 +141,11 @@ inline void group_core::start_within(party& starter, party& p) noexcept {
 ///              frame
 /// Allocation   none
 struct waiter : list_link {
-    explicit waiter(const wait_kind& what) noexcept : kind(&what) {}
+    explicit waiter(const wait_kind& what) noexcept : who(nullptr), kind(&what) {}
+    /// Pre: before it is parked it is put on a list and given its kind.
+    explicit waiter(set_later later) noexcept : list_link(later) {}
     /// An awaiter may be moved until it is awaited: a fresh waiter takes its place.
-    waiter(waiter&& other) noexcept : kind(other.kind) {}
+    waiter(waiter&& other) noexcept : who(nullptr), kind(other.kind) {}
 
     void park(party& p, std::coroutine_handle<> frame) noexcept {
         who = &p;
@@ -176,7 +178,7 @@ struct waiter : list_link {
             check_thread();
     }
 
-    party* who = nullptr;
+    party* who;
     const wait_kind* kind;
 
  private:

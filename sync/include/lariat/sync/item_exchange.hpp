@@ -120,7 +120,7 @@ class item_exchange {
                 ++accepted_;
                 first.end(offer::taken);
             } catch (...) {
-                first.failure_ = std::current_exception();
+                promise_base::of(first.who->leaf).failure = std::current_exception();
                 first.end(offer::failed);
             }
         }
@@ -199,12 +199,13 @@ class [[nodiscard(
     }
     /// Errors: what went wrong when its item was to be stored.
     [[nodiscard]] std::error_code refusal() {
-        if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+        if (ending_ == offer::failed)
+            std::rethrow_exception(
+                std::exchange(promise_base::of(this->who->leaf).failure, nullptr));
         return make_error_code(errc::closed);
     }
 
     item_exchange* to_;
-    std::exception_ptr failure_;
     T item_;
     offer ending_ = offer::full;
 };

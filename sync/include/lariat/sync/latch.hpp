@@ -1,10 +1,9 @@
 #pragma once
 
 #include <lariat/base/assert.hpp>
-#include <lariat/task/promise.hpp>
+#include <lariat/sync/line_wait.hpp>
 #include <lariat/task/wait_queue.hpp>
 
-#include <coroutine>
 #include <cstddef>
 
 namespace lariat {
@@ -42,26 +41,18 @@ class latch {
 };
 
 class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] latch::awaiter
-    : public wait_point,
-      public single_step {
+    : public detail::line_wait<latch::awaiter> {
  public:
-    explicit awaiter(latch& which) noexcept : wait_point(kind_of_wait), latch_(&which) {}
+    static constexpr wait_kind kind_of_wait{"a latch to come to zero", &wait_queue::leave};
 
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        if (latch_->left_ == 0) return pass(p, frame);
-        park(p, frame);
-        latch_->line_.add(*this);
-        return true;
-    }
-    void await_resume() const { throw_if_cut(); }
+    explicit awaiter(latch& which) noexcept : latch_(&which) {}
+
+    [[nodiscard]] bool attempt() const noexcept { return latch_->left_ == 0; }
+    void join_line() noexcept { latch_->line_.add(*this); }
+    void result() const noexcept {}
 
  protected:
     latch* latch_;
-
- private:
-    static constexpr wait_kind kind_of_wait{"a latch to come to zero", &wait_queue::leave};
 };
 
 class [[nodiscard(
@@ -70,10 +61,9 @@ class [[nodiscard(
  public:
     using awaiter::awaiter;
 
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    [[nodiscard]] bool await_ready() noexcept {
         latch_->count_down();
-        return awaiter::await_suspend(frame);
+        return awaiter::await_ready();
     }
 };
 

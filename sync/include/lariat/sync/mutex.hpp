@@ -2,10 +2,9 @@
 
 #include <lariat/base/assert.hpp>
 #include <lariat/sync/guard.hpp>
-#include <lariat/task/promise.hpp>
+#include <lariat/sync/line_wait.hpp>
 #include <lariat/task/wait_queue.hpp>
 
-#include <coroutine>
 #include <cstddef>
 
 namespace lariat {
@@ -69,27 +68,17 @@ class mutex {
 
 class [[nodiscard(
     "lock() does nothing until it is awaited: auto guard = co_await m.lock()")]] mutex::awaiter
-    : public wait_point,
-      public single_step {
+    : public detail::line_wait<mutex::awaiter> {
  public:
-    explicit awaiter(mutex& which) noexcept : wait_point(kind_of_wait), mutex_(&which) {}
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        if (mutex_->take()) return pass(p, frame);
-        park(p, frame);
-        mutex_->line_.add(*this);
-        return true;
-    }
-    [[nodiscard]] guard<mutex> await_resume() const {
-        throw_if_cut();
-        return guard<mutex>(*mutex_);
-    }
-
- private:
     static constexpr wait_kind kind_of_wait{"a mutex", &wait_queue::leave};
 
+    explicit awaiter(mutex& which) noexcept : mutex_(&which) {}
+
+    [[nodiscard]] bool attempt() const noexcept { return mutex_->take(); }
+    void join_line() noexcept { mutex_->line_.add(*this); }
+    [[nodiscard]] guard<mutex> result() const noexcept { return guard<mutex>(*mutex_); }
+
+ private:
     mutex* mutex_;
 };
 

@@ -2,11 +2,10 @@
 
 #include <lariat/base/assert.hpp>
 #include <lariat/sync/guard.hpp>
-#include <lariat/task/promise.hpp>
+#include <lariat/sync/line_wait.hpp>
 #include <lariat/task/scheduler.hpp>
 #include <lariat/task/wait_queue.hpp>
 
-#include <coroutine>
 #include <cstddef>
 #include <utility>
 
@@ -94,27 +93,19 @@ class recursive_mutex {
 
 class [[nodiscard(
     "lock() does nothing until it is awaited: auto guard = co_await m.lock()")]] recursive_mutex::
-    awaiter : public wait_point,
-              public single_step {
+    awaiter : public detail::line_wait<recursive_mutex::awaiter> {
  public:
-    explicit awaiter(recursive_mutex& which) noexcept : wait_point(kind_of_wait), mutex_(&which) {}
+    static constexpr wait_kind kind_of_wait{"a recursive_mutex", &wait_queue::leave};
 
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        if (mutex_->take(p)) return pass(p, frame);
-        park(p, frame);
-        mutex_->line_.add(*this);
-        return true;
-    }
-    [[nodiscard]] guard<recursive_mutex> await_resume() const {
-        throw_if_cut();
+    explicit awaiter(recursive_mutex& which) noexcept : mutex_(&which) {}
+
+    [[nodiscard]] bool attempt() const noexcept { return mutex_->take(running()); }
+    void join_line() noexcept { mutex_->line_.add(*this); }
+    [[nodiscard]] guard<recursive_mutex> result() const noexcept {
         return guard<recursive_mutex>(*mutex_);
     }
 
  private:
-    static constexpr wait_kind kind_of_wait{"a recursive_mutex", &wait_queue::leave};
-
     recursive_mutex* mutex_;
 };
 

@@ -1,11 +1,9 @@
 #pragma once
 
-#include <lariat/task/promise.hpp>
+#include <lariat/sync/line_wait.hpp>
 #include <lariat/task/wait_queue.hpp>
 
 #include <concepts>
-#include <coroutine>
-#include <cstddef>
 
 namespace lariat::detail {
 
@@ -55,36 +53,14 @@ concept selectable = std::derived_from<Arm, waiter> && requires(Arm& arm, party&
 /// Lifetime     may be moved, and awaited again, while nobody awaits it
 /// Allocation   none
 template <class Wait>
-class selectable_wait : public wait_point, public single_step {
+class selectable_wait : public line_wait<Wait> {
  public:
-    selectable_wait() noexcept : wait_point(Wait::kind_of_wait) {}
-
-    // Inlined: it is then seen that one who was not suspended was not cut, nor refused.
-    template <class Promise>
-    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
-        if (self().attempt()) return pass(p, frame);
-        self().join_line();
-        park(p, frame);
-        return true;
-    }
-    auto await_resume() {
-        throw_if_cut();
-        return self().result();
-    }
-
     void enlist(party& p) noexcept {
-        who = &p;
-        kind = &arm_of_select;
-        self().join_line();
+        this->who = &p;
+        this->kind = &arm_of_select;
+        static_cast<Wait&>(*this).join_line();
     }
-    void withdraw() noexcept {
-        unlink();
-        kind = &Wait::kind_of_wait;
-    }
-
- private:
-    [[nodiscard]] Wait& self() noexcept { return static_cast<Wait&>(*this); }
+    void withdraw() noexcept { this->unlink(); }
 };
 
 }  // namespace lariat::detail

@@ -2,10 +2,9 @@
 
 #include <lariat/base/config.hpp>
 #include <lariat/sync/guard.hpp>
-#include <lariat/task/promise.hpp>
+#include <lariat/sync/line_wait.hpp>
 #include <lariat/task/wait_queue.hpp>
 
-#include <coroutine>
 #include <cstddef>
 
 namespace lariat {
@@ -63,26 +62,21 @@ class LARIAT_EXPORT semaphore {
 };
 
 /// A place in the line.
-class semaphore::wait : public wait_point, public single_step {
+class semaphore::wait : public detail::line_wait<semaphore::wait> {
  public:
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
-        if (from_->try_acquire(count_)) return pass(p, frame);
-        park(p, frame);
-        from_->line_.add(*this);
-        return true;
-    }
+    static const wait_kind kind_of_wait;
+
+    [[nodiscard]] bool attempt() const noexcept { return from_->try_acquire(count_); }
+    void join_line() noexcept { from_->line_.add(*this); }
+    void result() const noexcept {}
 
  protected:
-    wait(semaphore& from, std::size_t count) noexcept
-        : wait_point(kind_of_wait), from_(&from), count_(count) {}
+    wait(semaphore& from, std::size_t count) noexcept : from_(&from), count_(count) {}
 
  private:
     friend class semaphore;
 
     static void leave(waiter& w) noexcept;
-    static const wait_kind kind_of_wait;
 
     semaphore* from_;
     std::size_t count_;
@@ -93,7 +87,6 @@ class [[nodiscard(
     : public wait {
  public:
     acquire_awaiter(semaphore& from, std::size_t count) noexcept : wait(from, count) {}
-    void await_resume() const { throw_if_cut(); }
 };
 
 /// For a semaphore of any kind: the guard gives back through it.
