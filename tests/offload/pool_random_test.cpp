@@ -199,7 +199,7 @@ void on_a_thread(thread_pool& pool, std::latch& both, int& asked, std::atomic<in
 }
 
 TEST_CASE_FIXTURE(leak_check, "thread_pool: random use loses nothing and doubles nothing") {
-    const std::uint64_t runs = long_tests() ? 200'000 : 10'000;
+    const std::uint64_t runs = long_tests() ? 50'000 : 10'000;
     loop own;
     for (std::uint64_t seed = 1; seed <= runs; ++seed) {
         random_source dice(seed);

@@ -28,15 +28,16 @@ check() {
 }
 
 # install_kind static|shared: installs to the prefix $build/<kind>. Its lib is named: without
-# dpkg-dev meson takes lib64, where CMake on Debian does not look.
+# dpkg-dev meson takes lib64, where CMake on Debian does not look. It is built beside the build of
+# the tests, with their options: a compiler's cache then knows every file.
 install_kind() {
-    local kind=$1
-    rm -rf "$build/$kind" "$build/$kind-build"
-    "${clang[@]}" meson setup "$build/$kind-build" "$top" --prefix="$build/$kind" --libdir=lib \
+    local kind=$1 here=$top/build/packaging-$1
+    rm -rf "$build/$kind" "$here"
+    "${clang[@]}" meson setup "$here" "$top" --prefix="$build/$kind" --libdir=lib \
         -Dbuildtype=release -Dwerror=true -Ddefault_library="$kind" -Dtests=disabled \
         -Dexamples=disabled -Dperf=disabled >"$build/$kind-setup.log" ||
         { cat "$build/$kind-setup.log"; return 1; }
-    ninja -C "$build/$kind-build" --quiet && meson install -C "$build/$kind-build" --quiet
+    ninja -C "$here" --quiet && meson install -C "$here" --quiet
 }
 
 pc_dir() { dirname "$(find "$build/$1" -name lariat.pc)"; }
@@ -78,13 +79,15 @@ refused_by_cmake() {
     grep -q 'considered but not accepted' "$dir.log"
 }
 
+# Without the parts that need other libraries, and unoptimized, for time.
 as_subproject() {
     local dir=$build/subproject
     rm -rf "$dir"
     mkdir -p "$dir/subprojects"
     cp "$consumer/consumer.cpp" "$consumer/meson.build" "$dir"
     ln -s "$top" "$dir/subprojects/lariat"
-    "${clang[@]}" meson setup "$dir/b" "$dir" -Dbuildtype=release \
+    "${clang[@]}" meson setup "$dir/b" "$dir" -Dbuildtype=plain \
+        -Dlariat:process=disabled -Dlariat:http=disabled -Dlariat:crypto=disabled \
         >"$dir/setup.log" || { tail -n 30 "$dir/setup.log"; return 1; }
     ninja -C "$dir/b" --quiet && timeout 20 "$dir/b/consumer"
 }

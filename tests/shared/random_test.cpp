@@ -432,7 +432,7 @@ struct event_world : world {
 template <class Make>
 void play(Make make) {
     loop_set loops(3);
-    const std::uint64_t runs = lariat::test::long_tests() ? 100'000 : 10'000;
+    const std::uint64_t runs = lariat::test::long_tests() ? 30'000 : 10'000;
     std::size_t waits = 0;
     for (std::uint64_t seed = 1; seed <= runs; ++seed) {
         auto one = make(loops, seed);

@@ -153,6 +153,6 @@ std::string play_seeds(std::uint64_t seeds, Play play) {
 }
 
 /// At least ten thousand runs of each.
-[[nodiscard]] inline std::uint64_t model_seeds() { return long_tests() ? 200'000 : 10'000; }
+[[nodiscard]] inline std::uint64_t model_seeds() { return long_tests() ? 50'000 : 10'000; }
 
 }  // namespace lariat::test

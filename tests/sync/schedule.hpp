@@ -260,7 +260,7 @@ inline task<> world::play() {
 /// 10,000 runs; their seeds are in the report of what fails.
 template <class World>
 void run_schedules() {
-    const std::uint64_t seeds = lariat::test::long_tests() ? 200'000 : 10'000;
+    const std::uint64_t seeds = lariat::test::long_tests() ? 50'000 : 10'000;
     test_loop loop;
     int failed = 0;
     for (std::uint64_t seed = 1; seed <= seeds && failed < 3; ++seed) {

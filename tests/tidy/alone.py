@@ -1,19 +1,33 @@
 """Every public header compiles alone, with all warnings.
 
-By the first compiler: the second shares its standard library, so it would miss the same includes,
-and it reads every header in its own cells, where each test includes its header first.
+Most do in any build: a source or test that includes a header first compiles it alone. The others
+are compiled here, by the first compiler: the second shares its standard library, so it would miss
+the same includes.
 """
 
 import concurrent.futures
+import itertools
 import os
 import shutil
 import subprocess
 
 import rules
+from checks import includes
 
 COMPILER = "clang++-19"
 FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"]
+# Examples and rivals include as users do; the consumer is built against an installed library.
+NOT_BUILT = ("examples/", "perf/", "tests/packaging/", "tests/programs/")
 FOLDER = os.path.join("build", "alone")
+
+
+def included_first(tree):
+    """What a source or test that is built everywhere, with these warnings, includes first."""
+    firsts = set()
+    for name in tree.cpp():
+        if name.endswith(".cpp") and not name.startswith(NOT_BUILT):
+            firsts.update(what for _, _, what in itertools.islice(includes(tree.code(name)), 1))
+    return firsts
 
 
 def headers_alone(tree):
@@ -33,8 +47,10 @@ def headers_alone(tree):
                              check=False)
         return name, run
 
-    jobs = [(name, os.path.relpath(name, folder))
-            for folder in rules.PUBLIC for name in tree.cpp(folder) if name.endswith(".hpp")]
+    built = included_first(tree)
+    headers = [(name, os.path.relpath(name, folder))
+               for folder in rules.PUBLIC for name in tree.cpp(folder) if name.endswith(".hpp")]
+    jobs = [(name, header) for name, header in headers if header not in built]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, run in pool.map(compile_one, jobs):
             if run.returncode:
