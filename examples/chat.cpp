@@ -5,6 +5,7 @@
 // run: chat [PORT], then: nc 127.0.0.1 8082, in two terminals; the first line is your name
 #include <lariat/lariat.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -72,11 +73,23 @@ lariat::task<std::string> take_part(chat_room& here, member& me, lariat::tcp_str
     }
 }
 
+// Empty for one who leaves, takes too long, or says too much.
+lariat::task<std::string> ask_name(lariat::buffered_reader<lariat::tcp_stream>& reader) {
+    try {
+        auto asking = lariat::timeout(std::chrono::seconds(60), reader.read_line());
+        const auto name = co_await std::move(asking);
+        co_return name ? std::string(*name) : std::string();
+    } catch (const std::exception& error) {
+        std::printf("one without a name was lost: %s\n", error.what());
+        co_return std::string();
+    }
+}
+
 lariat::task<> talk(chat_room& here, lariat::tcp_stream client) {
     lariat::buffered_reader reader(client, 4096);  // no line is longer
-    const auto name = co_await reader.read_line();
-    if (!name || name->empty()) co_return;
-    member me(*name);
+    const std::string name = co_await ask_name(reader);
+    if (name.empty()) co_return;
+    member me(name);
     const std::string how = co_await take_part(here, me, client, reader);
     here.say(me.name + how);
     std::printf("%s%s\n", me.name.c_str(), how.c_str());

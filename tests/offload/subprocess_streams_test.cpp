@@ -264,6 +264,20 @@ TEST_CASE_FIXTURE(leak_check, "subprocess: communicate can be cut, and the child
     }());
 }
 
+TEST_CASE_FIXTURE(leak_check, "subprocess: text for a child whose input was closed is an error") {
+    run([]() -> task<> {
+        subprocess_options options("cat");
+        options.input = stdio::pipe();
+        options.output = stdio::pipe();
+        subprocess child = co_await subprocess::start(options);
+        child.input().close();
+        CHECK_THROWS_AS((void)co_await child.communicate("late"), closed_error);
+        const program_result ended = co_await child.communicate();
+        CHECK(ended.exit_code == 0);
+        CHECK_THROWS_AS((void)co_await child.communicate("later"), closed_error);
+    }());
+}
+
 TEST_CASE_FIXTURE(leak_check, "subprocess: text for a child without an input pipe is refused") {
     CHECK(stops_with("communicate(text) needs options.input = stdio::pipe()", [] {
         run([]() -> task<> {

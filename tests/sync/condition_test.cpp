@@ -384,6 +384,80 @@ TEST_CASE("condition: one that dies under its waiters stops with the rule") {
     }));
 }
 
+TEST_CASE_FIXTURE(test_loop, "condition: while it waits its guard is empty") {
+    mutex lock;
+    condition changed;
+    run([&]() -> task<> {
+        guard<mutex> mine;
+        auto waits = [&]() -> task<> {
+            mine = co_await lock.lock();
+            co_await changed.wait(mine);
+            CHECK(static_cast<bool>(mine));
+            mine.unlock();
+        };
+        auto waiting = spawn(waits);
+        co_await yield_now();
+        CHECK_FALSE(static_cast<bool>(mine));
+        {
+            auto other = co_await lock.lock();
+            changed.notify();
+        }
+        co_await waiting;
+        CHECK_FALSE(lock.locked());
+        auto again = spawn(waits);
+        co_await yield_now();
+        again.cancel();
+        co_await yield_now();
+        CHECK(again.done());
+        CHECK(static_cast<bool>(mine));
+        mine.unlock();
+    });
+}
+
+TEST_CASE("condition: an unlock through the guard of one who waits stops with the rule") {
+    CHECK(stops_with("a guard that holds nothing cannot unlock", [] {
+        mutex lock;
+        condition changed;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto mine = co_await lock.lock();
+            auto waits = [&]() -> task<> { co_await changed.wait(mine); };
+            auto waiting = spawn(waits);
+            co_await yield_now();
+            auto other = co_await lock.lock();
+            mine.unlock();
+        });
+    }));
+}
+
+TEST_CASE("condition: two who wait with one guard stop with the rule") {
+    CHECK(stops_with("or another task waits with it", [] {
+        mutex lock;
+        condition changed;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto mine = co_await lock.lock();
+            auto waits = [&]() -> task<> { co_await changed.wait(mine); };
+            auto first = spawn(waits);
+            auto second = spawn(waits);
+            co_await yield_now();
+        });
+    }));
+}
+
+TEST_CASE("condition: a wait with another task's recursive_mutex stops with the rule") {
+    CHECK(stops_with("given up to a condition by the task that took it", [] {
+        recursive_mutex lock;
+        condition changed;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto mine = co_await lock.lock();
+            auto waits = [&]() -> task<> { co_await changed.wait(mine); };
+            co_await spawn(waits);
+        });
+    }));
+}
+
 TEST_CASE("condition: a wait with a guard that holds nothing stops with the rule") {
     CHECK(stops_with("a condition is waited for under a lock", [] {
         condition changed;

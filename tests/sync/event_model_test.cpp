@@ -208,6 +208,8 @@ class once_world : public world {
         runner_ = nullptr;
         serve();
     }
+    // It awaits a task that does.
+    [[nodiscard]] bool asks_at_once() const override { return false; }
     // Its turn came and it was cancelled before it had begun, or failed: the next one tries.
     void gave_up(seat& me) override {
         if (runner_ == &me) end_run(false);

@@ -1,5 +1,6 @@
 #include <lariat/sync/line_wait.hpp>
 
+#include "death.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/sync/event.hpp>
@@ -25,6 +26,7 @@ namespace {
 
 using namespace lariat;
 using namespace std::chrono_literals;
+using lariat::test::stops_with;
 using lariat::test::test_loop;
 
 /// An item whose move throws when it is the one that sticks.
@@ -126,6 +128,53 @@ TEST_CASE_FIXTURE(test_loop, "line_wait: with the last of the budget it takes, t
     }
 }
 
+TEST_CASE("line_wait: an awaiter that two tasks await stops with the rule") {
+    const char* rule = "one awaiter is awaited by one task at a time";
+    CHECK(stops_with(rule, [] {
+        queue<int> way;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto getting = way.get();
+            auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
+            auto first = spawn(takes);
+            auto second = spawn(takes);
+            co_await yield_now();
+        });
+    }));
+    CHECK(stops_with(rule, [] {  // given its item, it has not gone on yet
+        queue<int> way;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto getting = way.get();
+            auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
+            auto first = spawn(takes);
+            co_await yield_now();
+            way.put_nowait(1);
+            way.put_nowait(2);
+            (void)co_await timeout(1s, getting);
+        });
+    }));
+    CHECK(stops_with(rule, [] {
+        queue<int> way;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto getting = way.get();
+            (void)co_await select(getting, getting);
+        });
+    }));
+    CHECK(stops_with(rule, [] {  // and one that waits is not moved
+        queue<int> way;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto getting = way.get();
+            auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
+            auto first = spawn(takes);
+            co_await yield_now();
+            auto moved = std::move(getting);
+        });
+    }));
+}
+
 TEST_CASE_FIXTURE(test_loop, "line_wait: to arrive in a timeout is to arrive once") {
     latch gate(3);
     run([&]() -> task<> {
@@ -166,6 +215,18 @@ TEST_CASE_FIXTURE(test_loop, "line_wait: what went wrong with a put that waited 
             CHECK(co_await puts);
             CHECK(way.empty());
         }
+        // One that failed keeps its item, and can be awaited again.
+        way.put_nowait(sticky(1));
+        auto putting = way.put(sticky(3));
+        auto puts = spawn([&]() -> task<bool> { co_return co_await fails(timeout(1s, putting)); });
+        co_await yield_now();
+        sticky::stuck = 3;
+        (void)way.get_nowait();
+        sticky::stuck = -1;
+        CHECK(co_await puts);
+        CHECK(putting.item().value == 3);
+        co_await timeout(1s, putting);
+        CHECK(way.get_nowait().value == 3);
     });
     CHECK(elapsed() == 0ms);
 }

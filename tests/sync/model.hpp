@@ -128,6 +128,16 @@ task<> run_actors(model_world& w, std::size_t count, Act act, Finish finish) {
     }
 }
 
+/// Around an actor's verb, and no other await: what is had at once with the last of a leg's budget
+/// is another way than what is had at once.
+struct short_budget {
+    explicit short_budget(model_world& w) {
+        this_scheduler->current->budget = static_cast<std::uint16_t>(1 + w.random.below(3));
+    }
+    short_budget(const short_budget&) = delete;
+    ~short_budget() { this_scheduler->current->budget = scheduler::leg_budget; }
+};
+
 /// Between two of an actor's verbs.
 inline task<> pause(model_world& w) {
     const std::size_t how = w.random.below(4);

@@ -133,6 +133,7 @@ task<> get_one(model_world& w, model_actor& me, pair_of<Queue>& q) {
     const int id = me.id = ++w.last_id;
     cut_note note(w, id);
     q.model.get(id);
+    const short_budget near_its_end(w);
     std::optional<item> got;
     wait_ending real{how::closed};
     try {
@@ -157,6 +158,7 @@ task<> put_one(model_world& w, model_actor& me, pair_of<Queue>& q) {
     const int value = ++w.last_item;
     cut_note note(w, id);
     q.model.put(id, value);
+    const short_budget near_its_end(w);
     auto putting = q.real.put(std::make_unique<int>(value));
     wait_ending real{how::fired};
     try {
@@ -185,6 +187,7 @@ task<> join_all(model_world& w, model_actor& me, pair_of<Queue>& q) {
     const int id = me.id = ++w.last_id;
     cut_note note(w, id);
     q.model.join(id);
+    const short_budget near_its_end(w);
     wait_ending real{how::fired};
     try {
         co_await timeout_at(note.arm(), q.real.join());

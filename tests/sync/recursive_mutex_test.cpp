@@ -4,7 +4,9 @@
 #include "sync_support.hpp"
 #include "test_loop.hpp"
 
+#include <lariat/sync/condition.hpp>
 #include <lariat/task/gather.hpp>
+#include <lariat/task/race.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/timeout.hpp>
@@ -12,6 +14,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -166,6 +169,49 @@ TEST_CASE("recursive_mutex: released by another task than took it, it stops with
             co_await spawn(ends, std::move(held));
         });
     }));
+}
+
+TEST_CASE("recursive_mutex: a task that ends and still holds it stops with the rule") {
+    CHECK(stops_with("a task ended and still holds a recursive_mutex", [] {
+        recursive_mutex door;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            std::optional<guard<recursive_mutex>> outlives;
+            auto leaves = [&]() -> task<> { outlives = co_await door.lock(); };
+            co_await spawn(leaves);
+        });
+    }));
+    CHECK(stops_with("right: auto guard = co_await timeout(1s, m.lock())", [] {
+        recursive_mutex door;
+        test_loop loop;
+        loop.run([&]() -> task<> { (void)co_await race(door.lock(), sleep(1s)); });
+    }));
+}
+
+TEST_CASE_FIXTURE(test_loop, "recursive_mutex: a task may end once it has given all back") {
+    recursive_mutex door;
+    recursive_mutex other;
+    run([&]() -> task<> {
+        condition changed;
+        auto takes = [&]() -> task<> {
+            auto held = co_await timeout(1s, door.lock());
+            auto again = co_await door.lock();
+            auto both = co_await other.lock();
+            both.unlock();
+            co_await changed.wait(held);
+        };
+        auto first = spawn(takes);
+        auto second = spawn(takes);
+        auto third = spawn(takes);
+        co_await yield_now();
+        third.cancel();
+        changed.notify_all();
+        co_await first;
+        co_await second;
+        CHECK_THROWS_AS(co_await third, task_cancelled);
+        CHECK_FALSE(door.locked());
+        CHECK_FALSE(other.locked());
+    });
 }
 
 TEST_CASE("recursive_mutex: one that dies under its holder or its waiters stops with the rule") {

@@ -6,6 +6,7 @@
 #include <lariat/base/error.hpp>
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/child_set.hpp>
+#include <lariat/task/scheduler.hpp>
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
@@ -92,6 +93,8 @@ class world {
         who.at = place::cut;
         serve();
     }
+    /// Whether the first thing that a verb does is to take it, or its place in the line.
+    [[nodiscard]] virtual bool asks_at_once() const { return true; }
     /// Its turn had come, and it ended as cancelled.
     virtual void gave_up(seat& me) { broken(me, "was served, and lost it"); }
 
@@ -157,6 +160,9 @@ task<std::optional<detail::stored<await_result<Verb>>>> world::attempt(seat& me,
     const at_exit scope_ends([&me] { me.scope = nullptr; });
     const bool begun = !me.cancelled;
     if (begun) ask(me);
+    // Had at once with the last of a budget is another way than had at once.
+    if (asks_at_once())
+        this_scheduler->current->budget = static_cast<std::uint16_t>(1 + random.below(3));
     try {
         if constexpr (std::is_void_v<value>) {
             bool done = true;

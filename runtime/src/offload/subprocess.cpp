@@ -44,7 +44,7 @@ lariat::result<int> subprocess_wait::finish_nothrow() {
 }  // namespace detail
 
 subprocess::subprocess(detail::launched_child& started, const subprocess_options& options)
-    : output_limit_(options.output_limit) {
+    : output_limit_(options.output_limit), takes_input_(options.input.what() == stdio::kind::pipe) {
     if (started.input) input_ = pipe_writer(std::move(started.input), true);
     if (started.output) output_ = pipe_reader(std::move(started.output), true);
     if (started.errors) errors_ = pipe_reader(std::move(started.errors), true);
@@ -59,6 +59,7 @@ subprocess& subprocess::operator=(subprocess&& other) noexcept {
     std::swap(output_, taken.output_);
     std::swap(errors_, taken.errors_);
     std::swap(output_limit_, taken.output_limit_);
+    std::swap(takes_input_, taken.takes_input_);
     return *this;
 }
 
@@ -136,8 +137,11 @@ task<std::string> drain(pipe_reader& from, std::size_t limit, const char* what) 
 }  // namespace
 
 task<program_result> subprocess::communicate(std::string text) {
-    detail::require(text.empty() || static_cast<bool>(input_),
+    detail::require(text.empty() || takes_input_,
                     "communicate(text) needs options.input = stdio::pipe()");
+    if (!text.empty() && !input_)
+        throw closed_error("communicate(text): the input of process " +
+                           std::to_string(child_->pid) + ", closed before,");
     auto said = co_await gather(feed(input_, text), drain(output_, output_limit_, "output"),
                                 drain(errors_, output_limit_, "errors"));
     program_result ended;

@@ -54,6 +54,16 @@ namespace {
     std::abort();
 }
 
+[[noreturn]] void ended_while_it_held(const party& p) noexcept {
+    std::fprintf(stderr,
+                 "lariat: a task ended and still holds a recursive_mutex, which only it can give "
+                 "back; it was last resumed %s.\n"
+                 "  wrong: auto won = co_await race(m.lock(), sleep(1s));   (the task is race's)\n"
+                 "  right: auto guard = co_await timeout(1s, m.lock());\n",
+                 describe_place(p).c_str());
+    std::abort();
+}
+
 party_outcome outcome_of(const party& p) noexcept {
     std::exception_ptr& failure = promise_base::of(p.leaf).failure;
     if (!failure) return party_outcome::value;
@@ -80,6 +90,8 @@ party_outcome outcome_of(const party& p) noexcept {
     p.leaf.resume();
     home.current = outer;
     if (p.state == party_state::finished) {
+        if (p.bound != 0) [[unlikely]]
+            ended_while_it_held(p);
         p.outcome = outcome_of(p);
         p.owner().finish(p);
     } else if (p.state == party_state::running) [[unlikely]] {
@@ -98,12 +110,12 @@ void party::run_leg(runnable& self) noexcept {
 
 void party::run_within(party& outer) noexcept {
     scheduler& home = *this_scheduler;
-    budget = outer.budget - 1;
+    budget = static_cast<std::uint16_t>(outer.budget - 1);
     ++home.nested;
     detail::run_until_it_waits(*this, home, &outer);
     --home.nested;
     // It came to nothing if this one used up all and lets others run.
-    outer.budget = std::max(budget, std::uint32_t{1});
+    outer.budget = std::max(budget, std::uint16_t{1});
 }
 
 void party::destroy_frame() noexcept {

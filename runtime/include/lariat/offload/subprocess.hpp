@@ -156,8 +156,9 @@ class LARIAT_EXPORT subprocess {
     /// of its input is no error.
     ///
     /// Suspends until it has ended, and whoever else holds its pipes, a grandchild for instance ·
-    /// Errors: limit_error, see output_limit · Cancel: what came so far is lost; the child goes on.
-    /// Pre: input is a pipe, or `text` is empty.
+    /// Errors: limit_error, see output_limit; closed_error if there is a `text` and the input was
+    /// closed before, by hand or by an earlier communicate · Cancel: what came so far is lost; the
+    /// child goes on. Pre: options.input was a pipe, or `text` is empty.
     [[nodiscard]] task<program_result> communicate(std::string text = std::string());
 
  private:
@@ -168,6 +169,7 @@ class LARIAT_EXPORT subprocess {
     pipe_reader output_;
     pipe_reader errors_;
     std::size_t output_limit_ = 0;
+    bool takes_input_ = false;  // through a pipe, also when that is closed
 };
 
 /// Runs a program to its end. What is left unsaid of its output and errors is captured; its input

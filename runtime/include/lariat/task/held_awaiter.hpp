@@ -60,10 +60,10 @@ class held_awaiter {
     }
     [[nodiscard]] bool begun() const noexcept { return made_.has_value(); }
     /// Whether it is known without asking for its result that it ended as `cancelled`.
-    [[nodiscard]] bool known_cut() const noexcept {
+    [[nodiscard]] bool known_cut() noexcept {
         if constexpr (std::is_base_of_v<single_step, type>) {
             return made_->awaiter.was_cut();
-        } else if constexpr (requires(const type& inner) { inner.known_cut(); }) {
+        } else if constexpr (requires(type& inner) { inner.known_cut(); }) {
             return made_->awaiter.known_cut();
         } else {
             return false;

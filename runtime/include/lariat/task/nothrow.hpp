@@ -68,7 +68,7 @@ class [[nodiscard(
     }
     auto await_resume() { return verb_->finish_nothrow(); }
 
-    [[nodiscard]] bool known_cut() const noexcept { return verb_.known_cut(); }
+    [[nodiscard]] bool known_cut() noexcept { return verb_.known_cut(); }
 
  private:
     held_awaiter<Awaitable> verb_;

@@ -57,7 +57,7 @@ class ready_queue {
 /// Threads      the loop's own
 struct scheduler {
     /// How many awaits that are ready a party may pass in one leg before it lets others run.
-    static constexpr std::uint32_t leg_budget = 256;
+    static constexpr std::uint16_t leg_budget = 256;
     /// How many legs may run inside of each other, on one stack (group_core::start_within).
     static constexpr std::uint32_t most_nested = 32;
 

@@ -94,7 +94,8 @@ struct LARIAT_EXPORT party : runnable, list_link {
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
     scope_core* scope = nullptr;   ///< the innermost
     [[no_unique_address]] scope_core base;  ///< what follows may lie in its padding
-    std::uint32_t budget = scheduler::leg_budget;
+    std::uint16_t budget = scheduler::leg_budget;
+    std::uint16_t bound = 0;       ///< what it holds and must give back itself
     waiter* joiner = nullptr;      ///< woken when it has finished
     local_node* locals = nullptr;  ///< task-local values, and its name if it has one
     std::uint16_t refs = 1;

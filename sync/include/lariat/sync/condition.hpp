@@ -11,6 +11,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <limits>
+#include <utility>
 
 namespace lariat {
 
@@ -32,7 +33,8 @@ class LARIAT_EXPORT condition {
     class awaiter;
 
     /// Gives the lock up, suspends until notified, and takes the lock again; a recursive_mutex is
-    /// given up whole, however often it is held. Pre: `held` holds it, and is left alone meanwhile.
+    /// given up whole, however often it is held. Pre: `held` holds it (asserted), in the task that
+    /// took it, and stays where it is; until this returns it is empty.
     ///
     /// Cancel: takes the lock again, which cannot be cancelled, and then throws. One who was
     /// notified before it was cancelled returns; so no notify is spent on a task that does not see
@@ -95,14 +97,18 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] cond
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        lock_ = held_->lock_;
+        // Empty while the lock is others': whoever unlocks through it, or waits with it too, is
+        // told.
+        lock_ = std::exchange(held_->lock_, nullptr);
         detail::require(lock_ != nullptr,
-                        "a condition is waited for under a lock: this guard holds none");
+                        "a condition is waited for under a lock: this guard holds none, or another "
+                        "task waits with it");
         park(*frame.promise().who, frame);
         stand_in_line();
         depth_ = lock_->give_up();
     }
     void await_resume() const {
+        held_->lock_ = lock_;
         lock_->restore(depth_);
         if (cut_) [[unlikely]]
             detail::throw_cancelled();

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -120,8 +121,7 @@ class item_exchange {
                 ++accepted_;
                 first.end(offer::taken);
             } catch (...) {
-                promise_base::of(first.who->leaf).failure = std::current_exception();
-                first.end(offer::failed);
+                first.fail(std::current_exception());
             }
         }
     }
@@ -167,6 +167,11 @@ class [[nodiscard(
 
     template <class U>
     giver(item_exchange& to, U&& item) : to_(&to), item_(std::forward<U>(item)) {}
+    giver(giver&& other)
+        : selectable_wait<giver>(std::move(other)), to_(other.to_), item_(std::move(other.item_)) {}
+    ~giver() {
+        if (ending_ == offer::failed) std::destroy_at(&failure_);
+    }
 
     [[nodiscard, gnu::always_inline]] bool attempt() {
         ending_ = to_->give(std::move(item_));
@@ -197,16 +202,26 @@ class [[nodiscard(
         this->unlink();
         grant(*this);
     }
+    void fail(std::exception_ptr why) noexcept {
+        std::construct_at(&failure_, std::move(why));
+        end(offer::failed);
+    }
     /// Errors: what went wrong when its item was to be stored.
     [[nodiscard]] std::error_code refusal() {
-        if (ending_ == offer::failed)
-            std::rethrow_exception(
-                std::exchange(promise_base::of(this->who->leaf).failure, nullptr));
+        if (ending_ == offer::failed) {
+            const std::exception_ptr why = std::move(failure_);
+            std::destroy_at(&failure_);
+            ending_ = offer::full;
+            std::rethrow_exception(why);
+        }
         return make_error_code(errc::closed);
     }
 
     item_exchange* to_;
     T item_;
+    union {
+        std::exception_ptr failure_;  // while ending_ says `failed`: no put pays for it before
+    };
     offer ending_ = offer::full;
 };
 

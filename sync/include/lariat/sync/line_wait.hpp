@@ -15,17 +15,18 @@ namespace lariat::detail {
 ///     void join_line() noexcept;
 ///     auto result();           // of an attempt or a wait that succeeded
 ///
-/// Lifetime     may be moved, and awaited again, while nobody awaits it
+/// Lifetime     may be moved, and awaited again, while nobody awaits it (asserted)
 /// Allocation   none
-/// Cost         what is there is taken without a suspension, and a waiter's members are not set
-///              for it: two thirds of what the way of the others costs (sync/README.md)
+/// Cost         what is there is taken without a suspension, and of a waiter's members none but
+///              the mark of one that waits is set for it (sync/README.md)
 template <class Wait>
 class line_wait : public wait_point, public single_step {
  public:
-    line_wait() noexcept : wait_point(set_later()) {}
-    line_wait(line_wait&&) noexcept : wait_point(set_later()) {}
+    line_wait() noexcept : wait_point(set_later()) { kind = nullptr; }
+    line_wait(line_wait&& other) noexcept : line_wait() { other.require_unused(); }
 
     [[nodiscard, gnu::always_inline]] bool await_ready() {
+        require_unused();
         if (!self().attempt()) return false;
         who = nullptr;
         return this_scheduler->current->spend();
@@ -34,9 +35,12 @@ class line_wait : public wait_point, public single_step {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = *frame.promise().who;
-        if (p.budget == 0) [[unlikely]]
-            return p.requeue(frame);
         kind = &Wait::kind_of_wait;
+        if (p.budget == 0) [[unlikely]] {
+            who = &p;
+            p.reason = wake_reason::done;
+            return p.requeue(frame);
+        }
         self().join_line();
         park(p, frame);
     }
@@ -45,11 +49,23 @@ class line_wait : public wait_point, public single_step {
         return self().result();
     }
 
-    /// False if it did not suspend.
-    [[nodiscard]] bool was_cut() const noexcept { return who != nullptr && waiter::was_cut(); }
-    void throw_if_cut() const {
+    /// For the task that goes on; the wait is over then. False if it did not suspend.
+    [[nodiscard]] bool was_cut() noexcept {
+        if (who == nullptr) return false;
+        kind = nullptr;
+        return waiter::was_cut();
+    }
+    void throw_if_cut() {
         if (was_cut()) [[unlikely]]
             throw_cancelled();
+    }
+
+ protected:
+    /// From its place in a line until its task goes on, an awaiter has a kind, and is one wait.
+    void require_unused() const noexcept {
+        require(kind == nullptr,
+                "one awaiter is awaited by one task at a time, as one arm of a select; call the "
+                "verb again for another: queue.get()");
     }
 
  private:

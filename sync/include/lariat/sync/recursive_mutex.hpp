@@ -7,6 +7,8 @@
 #include <lariat/task/wait_queue.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 namespace lariat {
@@ -18,7 +20,8 @@ namespace lariat {
 /// Order        first come, first served, as mutex; its holder never waits
 /// Threads      one loop
 /// Lifetime     outlives its guards and those who wait (asserted); a guard goes in the task that
-///              took it (asserted)
+///              took it, before that ends (asserted): race and gather run what they are given as
+///              tasks of their own, so it is timeout(d, m.lock()) and not race(m.lock(), ...)
 /// Allocation   none
 class recursive_mutex {
  public:
@@ -51,7 +54,7 @@ class recursive_mutex {
     }
     [[nodiscard]] bool take(party& who) noexcept {
         if (owner_ != nullptr && owner_ != &who) return false;
-        owner_ = &who;
+        if (owner_ == nullptr) own(who);
         ++depth_;
         return true;
     }
@@ -60,18 +63,28 @@ class recursive_mutex {
                         "a recursive_mutex is released by the task that took it");
         if (--depth_ == 0) hand_on();
     }
+    // A task may not end as the owner: the next one at its address would pass for it.
+    void own(party& who) noexcept {
+        detail::require(who.bound != std::numeric_limits<std::uint16_t>::max(),
+                        "a task holds at most 65,535 recursive mutexes at a time");
+        ++who.bound;
+        owner_ = &who;
+    }
     void hand_on() noexcept {
+        --owner_->bound;
         if (line_.empty()) {
             owner_ = nullptr;
             return;
         }
-        owner_ = line_.front().who;
+        own(*line_.front().who);
         depth_ = 1;
         line_.wake_one();
     }
 
     // For a condition: gives it up whole, takes it again for a parked waiter, in its turn.
     std::size_t give_up() noexcept {
+        detail::require(owner_ == &running(),
+                        "a recursive_mutex is given up to a condition by the task that took it");
         const std::size_t depth = depth_;
         depth_ = 0;
         hand_on();

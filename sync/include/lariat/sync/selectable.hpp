@@ -56,11 +56,15 @@ template <class Wait>
 class selectable_wait : public line_wait<Wait> {
  public:
     void enlist(party& p) noexcept {
+        this->require_unused();
         this->who = &p;
         this->kind = &arm_of_select;
         static_cast<Wait&>(*this).join_line();
     }
-    void withdraw() noexcept { this->unlink(); }
+    void withdraw() noexcept {
+        this->unlink();
+        this->kind = nullptr;
+    }
 };
 
 }  // namespace lariat::detail

@@ -96,7 +96,7 @@ class [[nodiscard(
     permit_awaiter : public wait {
  public:
     permit_awaiter(semaphore& from, Semaphore& owner) noexcept : wait(from, 1), owner_(&owner) {}
-    [[nodiscard]] permit<Semaphore> await_resume() const {
+    [[nodiscard]] permit<Semaphore> await_resume() {
         throw_if_cut();
         return permit<Semaphore>(*owner_);
     }
