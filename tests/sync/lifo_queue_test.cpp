@@ -1,5 +1,6 @@
 #include <lariat/sync/lifo_queue.hpp>
 
+#include "queue_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/settled.hpp>
@@ -85,6 +86,27 @@ TEST_CASE_FIXTURE(test_loop, "lifo_queue: full, empty, join and close are a queu
         CHECK_THROWS_AS(co_await pile.put(3), closed_error);
         CHECK_FALSE((co_await pile.get()).has_value());
     });
+}
+
+TEST_CASE_FIXTURE(test_loop, "lifo_queue: cancelled getters leave the line and take nothing") {
+    test::check_cancelled_getters_take_nothing<lifo_queue<int>>(*this);
+}
+
+TEST_CASE_FIXTURE(test_loop, "lifo_queue: cancelled putters leave the line and put nothing") {
+    test::check_cancelled_putters_put_nothing<lifo_queue<int>>(*this);
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "lifo_queue: who was served and then cancelled has got or put its item") {
+    test::check_served_and_then_cancelled_stands<lifo_queue<int>>(*this);
+}
+
+TEST_CASE_FIXTURE(test_loop, "lifo_queue: a woken getter may put and get again at once") {
+    test::check_a_woken_getter_comes_back_at_once<lifo_queue<int>>(*this);
+}
+
+TEST_CASE("lifo_queue: one that dies under its waiters stops with the rule") {
+    test::check_one_that_dies_under_its_waiters_stops<lifo_queue<int>>();
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <lariat/sync/priority_queue.hpp>
 
+#include "queue_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/settled.hpp>
@@ -116,6 +117,27 @@ TEST_CASE_FIXTURE(test_loop,
         co_await yield_now();
     });
     CHECK(got == std::vector{9});
+}
+
+TEST_CASE_FIXTURE(test_loop, "priority_queue: cancelled getters leave the line and take nothing") {
+    test::check_cancelled_getters_take_nothing<priority_queue<int>>(*this);
+}
+
+TEST_CASE_FIXTURE(test_loop, "priority_queue: cancelled putters leave the line and put nothing") {
+    test::check_cancelled_putters_put_nothing<priority_queue<int>>(*this);
+}
+
+TEST_CASE_FIXTURE(test_loop,
+                  "priority_queue: who was served and then cancelled has got or put its item") {
+    test::check_served_and_then_cancelled_stands<priority_queue<int>>(*this);
+}
+
+TEST_CASE_FIXTURE(test_loop, "priority_queue: a woken getter may put and get again at once") {
+    test::check_a_woken_getter_comes_back_at_once<priority_queue<int>>(*this);
+}
+
+TEST_CASE("priority_queue: one that dies under its waiters stops with the rule") {
+    test::check_one_that_dies_under_its_waiters_stops<priority_queue<int>>();
 }
 
 }  // namespace

@@ -52,7 +52,9 @@
 #include <lariat/sync/semaphore.hpp>
 #include <lariat/sync/shared/channel.hpp>
 #include <lariat/sync/shared/event.hpp>
+#include <lariat/sync/shared/lifo_queue.hpp>
 #include <lariat/sync/shared/mutex.hpp>
+#include <lariat/sync/shared/priority_queue.hpp>
 #include <lariat/sync/shared/queue.hpp>
 #include <lariat/sync/shared/semaphore.hpp>
 #include <lariat/sync/watch.hpp>

@@ -4,6 +4,7 @@
 #include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
 #include <lariat/sync/item_exchange.hpp>
+#include <lariat/sync/item_store.hpp>
 #include <lariat/sync/shared/exchange.hpp>
 #include <lariat/sync/shared/waiting.hpp>
 
@@ -44,11 +45,12 @@ namespace lariat::shared {
 template <class T>
 class channel {
     using words = detail::shared_channel_words;
+    using exchange = detail::shared_exchange<T, detail::fifo_store<T>>;
 
  public:
     using value_type = T;
-    using receive_wait = detail::shared_take<T, words>;
-    using send_wait = detail::shared_give<T, words>;
+    using receive_wait = detail::shared_take<exchange, words>;
+    using send_wait = detail::shared_give<exchange, words>;
 
     explicit channel(std::size_t capacity = 0) noexcept : values_(capacity), capacity_(capacity) {}
 
@@ -125,7 +127,7 @@ class channel {
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
  private:
-    detail::shared_exchange<T> values_;
+    exchange values_;
     std::size_t capacity_;
 };
 

@@ -3,7 +3,6 @@
 #include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
 #include <lariat/sync/item_exchange.hpp>
-#include <lariat/sync/item_store.hpp>
 #include <lariat/sync/shared/line.hpp>
 #include <lariat/sync/shared/short_lock.hpp>
 #include <lariat/sync/shared/waiting.hpp>
@@ -22,22 +21,26 @@
 namespace lariat::detail {
 
 /// Where givers and takers of items on several threads meet: what item_exchange is on one loop.
+/// `Store` decides which item is next.
 ///
 /// Order        takers are served first come, first served, and so are givers, tasks and threads
 ///              alike; who comes later never takes what somebody waits for
 /// Threads      any
 /// Lifetime     outlives those who wait (asserted)
 /// Allocation   the store's, under the lock; none for a wait
+/// Limits       an item's move may not throw; nor may a comparison, if the store compares
 ///
 /// Invariants   those of item_exchange: takers wait only while nothing is stored, givers only while
 ///              there is no room; an item is in one place; once closed, nobody waits
-template <class T>
+template <class T, class Store>
 class shared_exchange {
     static_assert(std::is_object_v<T> && std::is_nothrow_move_constructible_v<T>,
                   "what is handed between threads is an object whose move cannot throw: a "
                   "unique_ptr to it can be handed over if it is not");
 
  public:
+    using item_type = T;
+
     /// One who waits for an item.
     struct taker : shared_place {
         explicit taker(teller how) noexcept : shared_place(how) {}
@@ -53,10 +56,12 @@ class shared_exchange {
         std::exception_ptr failure;
     };
 
-    explicit shared_exchange(std::size_t room) noexcept : room_(room) {}
+    explicit shared_exchange(std::size_t room) noexcept(
+        std::is_nothrow_default_constructible_v<Store>)
+        : room_(room) {}
 
     /// Hands it to the first taker, or stores it; else the giver, if there is one, waits in line.
-    /// Errors: std::bad_alloc; it was not accepted then.
+    /// Errors: those of the store, so std::bad_alloc; it was not accepted then.
     offer give(T& item, giver* waits) {
         served_places served;
         const std::lock_guard held(lock_);
@@ -130,7 +135,7 @@ class shared_exchange {
 
  protected:
     mutable short_lock lock_;
-    fifo_store<T> store_;
+    Store store_;
     std::uint64_t accepted_ = 0;  // items, ever
 
  private:
@@ -139,7 +144,7 @@ class shared_exchange {
         ++accepted_;
         served.add(first);
     }
-    /// An item has gone: givers in line put theirs in its place. An allocation that fails there is
+    /// An item has gone: givers in line put theirs in its place. What goes wrong in the store is
     /// that giver's error.
     void refill(served_places& served) noexcept {
         while (!givers_.empty() && store_.size() < room_) {
@@ -169,13 +174,13 @@ class shared_exchange {
 }
 
 /// A task's wait for an item. `Words` name the waits.
-template <class T, class Words>
+template <class Exchange, class Words>
 class [[nodiscard("it takes nothing until it is awaited: co_await it")]] shared_take
-    : public task_in_line<typename shared_exchange<T>::taker>,
+    : public task_in_line<typename Exchange::taker>,
       public single_step {
  public:
-    explicit shared_take(shared_exchange<T>& from) noexcept
-        : task_in_line<typename shared_exchange<T>::taker>(kind_of_wait), from_(&from) {}
+    explicit shared_take(Exchange& from) noexcept
+        : task_in_line<typename Exchange::taker>(kind_of_wait), from_(&from) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
@@ -185,7 +190,7 @@ class [[nodiscard("it takes nothing until it is awaited: co_await it")]] shared_
         this->park(p, frame);
         return true;
     }
-    [[nodiscard]] std::optional<T> await_resume() {
+    [[nodiscard]] std::optional<typename Exchange::item_type> await_resume() {
         this->throw_if_cut();
         return std::exchange(this->item, std::nullopt);
     }
@@ -197,18 +202,20 @@ class [[nodiscard("it takes nothing until it is awaited: co_await it")]] shared_
     }
     static constexpr wait_kind kind_of_wait{Words::take, &cut};
 
-    shared_exchange<T>* from_;
+    Exchange* from_;
 };
 
 /// A task's wait for room; it holds the item. One that was named keeps an item that nobody took.
-template <class T, class Words>
+template <class Exchange, class Words>
 class [[nodiscard("it gives nothing until it is awaited: co_await it")]] shared_give
-    : public task_in_line<typename shared_exchange<T>::giver>,
+    : public task_in_line<typename Exchange::giver>,
       public single_step {
+    using item_type = typename Exchange::item_type;
+
  public:
     template <class U>
-    shared_give(shared_exchange<T>& to, U&& offering)
-        : task_in_line<typename shared_exchange<T>::giver>(kind_of_wait),
+    shared_give(Exchange& to, U&& offering)
+        : task_in_line<typename Exchange::giver>(kind_of_wait),
           to_(&to),
           item_(std::forward<U>(offering)) {}
 
@@ -231,7 +238,7 @@ class [[nodiscard("it gives nothing until it is awaited: co_await it")]] shared_
         return result_of_offer(this->ending, this->failure);
     }
     /// What was to be given, while it was not.
-    [[nodiscard]] T& item() noexcept { return item_; }
+    [[nodiscard]] item_type& item() noexcept { return item_; }
 
  private:
     static void cut(waiter& w) noexcept {
@@ -240,14 +247,14 @@ class [[nodiscard("it gives nothing until it is awaited: co_await it")]] shared_
     }
     static constexpr wait_kind kind_of_wait{Words::give, &cut};
 
-    shared_exchange<T>* to_;
-    T item_;
+    Exchange* to_;
+    item_type item_;
 };
 
 /// The same for a thread without a loop. Errors: errc::timed_out, errc::closed.
-template <class T>
-[[nodiscard]] result<T> take_blocking(shared_exchange<T>& from, time_point deadline) {
-    using taker = typename shared_exchange<T>::taker;
+template <class T, class Store>
+[[nodiscard]] result<T> take_blocking(shared_exchange<T, Store>& from, time_point deadline) {
+    using taker = typename shared_exchange<T, Store>::taker;
     thread_in_line<taker> self;
     if (!from.take(self.item, &self)) {
         if (!self.wait(deadline, [&from](taker& place) { return from.leave(place); }))
@@ -256,9 +263,10 @@ template <class T>
     if (!self.item) return make_error_code(errc::closed);
     return *std::move(self.item);
 }
-template <class T>
-[[nodiscard]] result<void> give_blocking(shared_exchange<T>& to, T& item, time_point deadline) {
-    using giver = typename shared_exchange<T>::giver;
+template <class T, class Store>
+[[nodiscard]] result<void> give_blocking(shared_exchange<T, Store>& to, T& item,
+                                         time_point deadline) {
+    using giver = typename shared_exchange<T, Store>::giver;
     thread_in_line<giver> self;
     const offer now = to.give(item, &self);
     if (now != offer::full) {
@@ -269,8 +277,8 @@ template <class T>
     return result_of_offer(self.ending, self.failure);
 }
 /// False if nobody took it for so long. Errors: closed_error.
-template <class T>
-[[nodiscard]] bool given_in_time(shared_exchange<T>& to, T& item, duration longest,
+template <class T, class Store>
+[[nodiscard]] bool given_in_time(shared_exchange<T, Store>& to, T& item, duration longest,
                                  const char* verb) {
     result<void> given = give_blocking(to, item, deadline_after(longest));
     if (given.error() == errc::timed_out) return false;

@@ -4,6 +4,7 @@
 #include <lariat/base/error.hpp>
 #include <lariat/base/result.hpp>
 #include <lariat/sync/item_exchange.hpp>
+#include <lariat/sync/item_store.hpp>
 #include <lariat/sync/queue.hpp>
 #include <lariat/sync/shared/exchange.hpp>
 #include <lariat/sync/shared/line.hpp>
@@ -19,6 +20,7 @@
 #include <optional>
 #include <source_location>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace lariat::detail {
@@ -30,10 +32,10 @@ struct shared_queue_words {
 };
 
 /// A queue's items, and the count of those that are done with.
-template <class T>
-class shared_job_count : public shared_exchange<T> {
+template <class T, class Store>
+class shared_job_count : public shared_exchange<T, Store> {
  public:
-    using shared_exchange<T>::shared_exchange;
+    using shared_exchange<T, Store>::shared_exchange;
 
     void task_done() {
         served_places served;
@@ -70,35 +72,35 @@ class shared_job_count : public shared_exchange<T> {
 
 namespace lariat::shared {
 
-/// Hands items between the tasks of all loops and plain threads, the oldest first: queue, where one
-/// loop is not enough.
+/// What shared::queue, lifo_queue and priority_queue have in common: all but which item is next.
 ///
-///     lariat::shared::queue<job> jobs(100);
-///     co_await jobs.put(next);                          // in a task of any loop
-///     while (auto job = jobs.get_blocking()) { ... }    // in a thread; ends after jobs.close()
-///
-/// Order        what one task or thread puts is taken in that order. Getters are served first come,
-///              first served, and so are putters, tasks and threads alike: an item goes straight to
-///              a getter that waits, and who comes later does not overtake
+/// Order        getters are served first come, first served, and so are putters, tasks and threads
+///              alike: an item goes straight to a getter that waits, and who comes later does not
+///              overtake
 /// Threads      any; what was done before a put is seen after the get of its item
 /// Lifetime     outlives those who wait (asserted); items left in it are destroyed with it
-/// Allocation   a block when the last one is full (see fifo_store), by put; none for a wait
+/// Allocation   the store's, by put; none for a wait
 /// Limits       `max` items, 0 for any number; a put then waits. An item's move may not throw
+///              (asserted)
 ///
 /// A cancelled get has taken nothing, and a cancelled put has put nothing, nor has one whose time
 /// ran out; one that had succeeded before stands. A loop that sleeps is woken once for a burst of
 /// items, one that is awake never; a getter that is not waiting is not woken at all.
-template <class T>
-class queue {
+template <class T, class Store>
+class basic_queue {
     using words = detail::shared_queue_words;
+    using exchange = detail::shared_exchange<T, Store>;
+    using jobs = detail::shared_job_count<T, Store>;
 
  public:
     using value_type = T;
-    using get_wait = detail::shared_take<T, words>;
-    using put_wait = detail::shared_give<T, words>;
+    using get_wait = detail::shared_take<exchange, words>;
+    using put_wait = detail::shared_give<exchange, words>;
     class join_wait;
 
-    explicit queue(std::size_t max = 0) noexcept
+    /// Errors: those of an empty store: a lifo_queue's allocates.
+    explicit basic_queue(std::size_t max = 0) noexcept(
+        std::is_nothrow_default_constructible_v<Store>)
         : items_(max == 0 ? std::numeric_limits<std::size_t>::max() : max), max_(max) {}
 
     /// Suspends while the queue is full · Errors: closed_error, also when it is closed meanwhile
@@ -217,18 +219,18 @@ class queue {
                          [this](detail::shared_place& place) { return items_.leave(place); });
     }
 
-    detail::shared_job_count<T> items_;
+    jobs items_;
     std::size_t max_;
 };
 
 /// A task's wait until all items are done with.
-template <class T>
-class [[nodiscard("it does nothing until it is awaited: co_await it")]] queue<T>::join_wait
+template <class T, class Store>
+class [[nodiscard(
+    "it does nothing until it is awaited: co_await it")]] basic_queue<T, Store>::join_wait
     : public detail::task_in_line<>,
       public single_step {
  public:
-    explicit join_wait(detail::shared_job_count<T>& items) noexcept
-        : task_in_line(kind_of_wait), items_(&items) {}
+    explicit join_wait(jobs& items) noexcept : task_in_line(kind_of_wait), items_(&items) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
@@ -247,7 +249,22 @@ class [[nodiscard("it does nothing until it is awaited: co_await it")]] queue<T>
     }
     static constexpr wait_kind kind_of_wait{"a shared::queue's items to be done", &cut};
 
-    detail::shared_job_count<T>* items_;
+    jobs* items_;
+};
+
+/// Hands items between the tasks of all loops and plain threads, the oldest first: queue, where one
+/// loop is not enough.
+///
+///     lariat::shared::queue<job> jobs(100);
+///     co_await jobs.put(next);                          // in a task of any loop
+///     while (auto job = jobs.get_blocking()) { ... }    // in a thread; ends after jobs.close()
+///
+/// Order        what one task or thread puts is taken in that order
+/// Allocation   a block when the last one is full (see fifo_store), by put; none for a wait
+template <class T>
+class queue : public basic_queue<T, detail::fifo_store<T>> {
+ public:
+    using basic_queue<T, detail::fifo_store<T>>::basic_queue;
 };
 
 }  // namespace lariat::shared

@@ -8,9 +8,9 @@
 namespace lariat::detail {
 
 /// Guards the few instructions in which threads change what they share: a line, a count, a buffer.
-/// Nobody waits or wakes anybody while holding it; of a user's code
-/// only an item's move, the end of what it was moved from, and operator new run, and may not come
-/// back here: it is not recursive.
+/// Nobody waits or wakes anybody while holding it; of a user's code only an item's move, the
+/// comparison of two, the end of what was moved from, and operator new run, and may not come back
+/// here: it is not recursive.
 ///
 /// Order        none is promised: who holds it is gone before order could matter
 /// Threads      any; it may be destroyed as soon as all who took it have been told to go
