@@ -116,7 +116,8 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     pump_call pump_;
     wait_queue enders_;
     std::string broken_;        // why no worker comes up
-    std::size_t failures_ = 0;  // workers in a row that ended before a call
+    std::size_t failures_ = 0;  // workers in a row that did not come up
+    std::size_t unused_ = 0;    // workers in a row that ended before a call, also those
     std::uint64_t last_id_ = 0;
     process_pool_stats counts_;
     bool closing_ = false;

@@ -232,8 +232,8 @@ bool process_pool_core::needs_nobody() const noexcept {
 
 /// Before a worker is started: none for the first that is to take another's place.
 duration process_pool_core::pause() const noexcept {
-    if (failures_ < 2) return duration::zero();
-    return std::chrono::milliseconds(10) * (1U << std::min<std::size_t>(failures_ - 2, 5));
+    if (unused_ < 2) return duration::zero();
+    return std::chrono::milliseconds(10) * (1U << std::min<std::size_t>(unused_ - 2, 5));
 }
 
 void process_pool_core::start_again(std::size_t at) noexcept {
@@ -242,18 +242,22 @@ void process_pool_core::start_again(std::size_t at) noexcept {
         ++counts_.started;
         pump_later();
     } catch (const std::exception& error) {
+        ++unused_;
         note_failure(error.what());
     } catch (...) {
+        ++unused_;
         note_failure("it could not be started");
     }
 }
 
+/// A worker did not come up. One that is closed has calls to make too, and can give up on them.
 void process_pool_core::note_failure(const std::string& what) noexcept {
-    if (++failures_ < options_.most_start_failures || closing_) return;
+    if (++failures_ < options_.most_start_failures || terminated_) return;
     broken_ = std::to_string(failures_) + " workers of process_pool \"" + options_.name +
-              "\" in a row ended before their first call; the last one: " + what;
+              "\" in a row did not come up; the last one: " + what;
     closing_ = true;
     fail_queued(worker_call::ending::failed);
+    pump_later();  // the workers that are well are to end
 }
 
 void process_pool_core::worker_ended(std::size_t at) noexcept {
@@ -261,7 +265,8 @@ void process_pool_core::worker_ended(std::size_t at) noexcept {
     look_at(worker);
     if (!worker.stopping && !terminated_) {
         ++counts_.died;
-        if (worker.has_begun()) {
+        unused_ = worker.has_begun() ? 0 : unused_ + 1;
+        if (worker.board->ready()) {  // it was well, whoever killed it
             failures_ = 0;
         } else {
             std::string end = worker.exit_code < 0

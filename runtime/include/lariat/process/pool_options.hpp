@@ -32,7 +32,9 @@ struct process_pool_options {
     /// A call that was cancelled while it ran and has not ended after the grace period has its
     /// worker killed. What else that had begun fails with worker_died.
     bool kill_on_cancel = false;
-    /// So many workers in a row that end before their first call end the pool: pool_start_error.
+    /// So many workers in a row that do not come up (that cannot be started, or end before their
+    /// initializer has) end the pool: pool_start_error. One that had come up does not count,
+    /// however it ends; if it had no call, the next is started after a pause, of 320 ms at last.
     std::size_t most_start_failures = 5;
 
     process_pool_options() {

@@ -25,8 +25,10 @@ class LARIAT_EXPORT worker_died : public std::runtime_error {
     int exit_code_;
 };
 
-/// Workers of a process_pool ended, one after the other, before they had begun a call: their
-/// initializer throws, say. what() has what became of the last. The pool starts no more of them.
+/// Workers of a process_pool did not come up, one after the other: their initializer throws, say.
+/// what() has what became of the last. The pool starts no more of them, and takes no more calls;
+/// those that it has begun end as ever, and its other workers then. See
+/// process_pool_options::most_start_failures.
 class LARIAT_EXPORT pool_start_error : public std::runtime_error {
  public:
     explicit pool_start_error(const std::string& what);
