@@ -31,6 +31,14 @@ void count(shm::value<int> calls) {
 }
 void refuse_to_start(std::string why) { throw std::runtime_error(why); }
 void leave_at_start() { std::exit(3); }
+task<> fail_unheard() {
+    throw std::runtime_error("lost in the background");
+    co_return;
+}
+task<> fall_in_the_background() {
+    spawn(fail_unheard());
+    co_await sleep(1h);
+}
 /// What an initializer spawns runs when the worker is ready: no call is needed to know it.
 task<> add_one(shm::value<int> to) {
     count(std::move(to));
@@ -92,6 +100,7 @@ TEST_CASE_FIXTURE(pool_check, "pool: who died, and of what") {
         REQUIRE(by_signal);
         CHECK(by_signal->pid() == pid);
         CHECK(by_signal->signal() == SIGSEGV);
+        CHECK(std::string(by_signal->what()).find("std::exit") == std::string::npos);
         std::optional<worker_died> by_exit;
         try {
             co_await pool.run(leave_with, 7);
@@ -101,9 +110,26 @@ TEST_CASE_FIXTURE(pool_check, "pool: who died, and of what") {
         REQUIRE(by_exit);
         CHECK(by_exit->signal() == 0);
         CHECK(by_exit->exit_code() == 7);
+        const std::string advice = by_exit->what();
+        CHECK_MESSAGE(advice.find("a call must not end its process") != std::string::npos, advice);
+        CHECK_MESSAGE(advice.find("wrong: std::exit(7)") != std::string::npos, advice);
+        CHECK_MESSAGE(advice.find("right: return") != std::string::npos, advice);
         const long after = co_await pool.run(square, 5);
         CHECK(after == 25);
         CHECK(pool.stats().died == 2);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: an exception that ended a worker is told to its calls") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        std::string text;
+        try {
+            co_await pool.run(fall_in_the_background);
+        } catch (const worker_died& error) {
+            text = error.what();
+        }
+        CHECK_MESSAGE(text.find("lost in the background") != std::string::npos, text);
+        CHECK_MESSAGE(text.find("std::exit") == std::string::npos, text);
     });
 }
 

@@ -13,17 +13,32 @@ namespace lariat {
 
 namespace {
 
-std::string describe_end(const std::string& worker, int pid, int exit_code) {
-    return worker + " (pid " + std::to_string(pid) + ") " +
-           (exit_code < 0 ? "was ended by signal " + std::to_string(-exit_code)
-                          : "ended with exit code " + std::to_string(exit_code)) +
-           " while it ran this call";
+std::string describe_end(const std::string& worker, int pid, int exit_code,
+                         const std::string& exception) {
+    const std::string who = worker + " (pid " + std::to_string(pid) + ") ";
+    if (exit_code < 0)
+        return who + "was ended by signal " + std::to_string(-exit_code) +
+               " while it ran this call";
+    if (!exception.empty())
+        return who +
+               "was ended, while it ran this call, by an exception in a task that a call had "
+               "spawned: " +
+               exception;
+    return who + "ended with exit code " + std::to_string(exit_code) +
+           " while it ran this call: a call must not end its process, which has others to make\n"
+           "  wrong: std::exit(" +
+           std::to_string(exit_code) +
+           ");\n"
+           "  right: return a result, or throw an exception: it reaches whoever awaits the call";
 }
 
 }  // namespace
 
-worker_died::worker_died(const std::string& worker, int pid, int exit_code)
-    : std::runtime_error(describe_end(worker, pid, exit_code)), pid_(pid), exit_code_(exit_code) {}
+worker_died::worker_died(const std::string& worker, int pid, int exit_code,
+                         const std::string& exception)
+    : std::runtime_error(describe_end(worker, pid, exit_code, exception)),
+      pid_(pid),
+      exit_code_(exit_code) {}
 worker_died::~worker_died() = default;
 
 pool_start_error::pool_start_error(const std::string& what) : std::runtime_error(what) {}

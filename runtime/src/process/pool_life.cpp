@@ -295,8 +295,8 @@ void process_pool_core::give_up_calls(pool_worker& worker) noexcept {
             end(call, worker_call::ending::cancelled);
         } else if (begun) {
             if (!died)
-                died = std::make_exception_ptr(
-                    worker_died(worker.child.name(), worker.child.pid(), worker.exit_code));
+                died = std::make_exception_ptr(worker_died(worker.child.name(), worker.child.pid(),
+                                                           worker.exit_code, worker.last_words));
             call.failure = died;
             end(call, worker_call::ending::failed);
         } else {

@@ -8,11 +8,14 @@
 namespace lariat {
 
 /// The worker of a process_pool that had begun a call ended before the call did: killed, out of
-/// memory, or by std::exit in it. The call may have done part of its work.
+/// memory, by std::exit in it, or by an exception in a task that a call had spawned. The call may
+/// have done part of its work.
 class LARIAT_EXPORT worker_died : public std::runtime_error {
  public:
-    /// `exit_code` as process_status has it: -N for signal N.
-    worker_died(const std::string& worker, int pid, int exit_code);
+    /// `exit_code` as process_status has it: -N for signal N. `exception` is what ended the
+    /// process, type and text, if one did.
+    worker_died(const std::string& worker, int pid, int exit_code,
+                const std::string& exception = std::string());
     ~worker_died() override;
 
     [[nodiscard]] int pid() const noexcept { return pid_; }
