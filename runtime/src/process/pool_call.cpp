@@ -48,6 +48,17 @@ namespace detail {
 
 worker_call::worker_call(packed_call&& call) noexcept : what(std::move(call)) {}
 
+bool worker_call::runs() const noexcept {
+    return now == phase::sent && !ended() && on->board->has_begun(slot, id);
+}
+
+void worker_call::tell_end() noexcept {
+    waiters.wake_all();  // who is told may let go of this call
+    if (listener == nullptr) return;
+    call_listener& told = *std::exchange(listener, nullptr);
+    told.tell(told, *this);
+}
+
 std::exception_ptr worker_call::take_failure() {
     reports = false;
     switch (how) {
@@ -66,6 +77,7 @@ parcel worker_call::take_answer() {
     reports = false;
     if (how != ending::value) [[unlikely]]
         std::rethrow_exception(take_failure());
+    require(!std::exchange(taken, true), "the result of this call was already taken");
     return std::move(answer);
 }
 
@@ -128,32 +140,7 @@ parcel run_wait::finish() {
     return call_->take_answer();
 }
 
-const wait_kind call_wait::kind_of_wait{"a call that was submitted", &call_wait::leave};
-
-call_wait::call_wait(worker_call& call) noexcept
-    : wait_point(kind_of_wait), call_listener(&call_wait::told), call_(&call) {}
-
-call_wait::call_wait(call_wait&& other) noexcept
-    : wait_point(static_cast<wait_point&&>(other)),
-      call_listener(&call_wait::told),
-      call_(other.call_) {}
-
-bool call_wait::must_wait() noexcept {
-    if (call_->ended()) return false;
-    require(call_->listener == nullptr, "one task at a time may await a pool_call");
-    call_->listener = this;
-    return true;
-}
-
-void call_wait::told(call_listener& self, worker_call&) noexcept {
-    static_cast<call_wait&>(self).wake();
-}
-
-void call_wait::leave(waiter& w) noexcept {
-    auto& self = static_cast<call_wait&>(w);
-    self.call_->listener = nullptr;
-    self.wake(wake_reason::cut);
-}
+const wait_kind call_wait::kind_of_wait{"a call that was submitted", &wait_queue::leave};
 
 }  // namespace detail
 }  // namespace lariat
