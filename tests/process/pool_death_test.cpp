@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <ranges>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -55,6 +56,12 @@ task<> fall_over() {
 task<> fall_over_when_ready() {
     spawn(fall_over());
     co_return;
+}
+void let_the_first_in(shm::value<int> comers) {
+    int before = comers.get();
+    while (!comers.compare_exchange(before, before + 1)) {
+    }
+    if (before != 0) throw std::runtime_error("no room");
 }
 void close_all() {
     for (int fd = 3; fd < 1024; ++fd) ::close(fd);
@@ -222,6 +229,27 @@ TEST_CASE_FIXTURE(pool_check,
     }());
 }
 
+TEST_CASE_FIXTURE(pool_check, "pool: maps end, and say why, if no worker comes up") {
+    run([]() -> task<> {
+        process_pool_options options(2);
+        options.set_initializer(refuse_to_start, std::string("no database"));
+        process_pool mapped(options);
+        CHECK_THROWS_AS(co_await timeout(20s, mapped.map(square, numbers_up_to(50'000), 1)),
+                        pool_start_error);
+        process_pool lined(options);
+        auto squares = lined.imap(square, std::views::iota(0L));
+        auto first = squares.next();
+        CHECK_THROWS_AS(co_await timeout(20s, std::move(first)), pool_start_error);
+        process_pool ended(options);
+        auto waits = ended.submit(square, 1);
+        ended.terminate();
+        co_await timeout(20s, ended.join());
+        CHECK_THROWS_AS(co_await waits, closed_error);
+        co_await timeout(20s, mapped.join());
+        co_await timeout(20s, lined.close());
+    }());
+}
+
 TEST_CASE_FIXTURE(pool_check, "pool: close ends, and the calls say why, if no worker comes up") {
     run([]() -> task<> {
         process_pool_options options(2);
@@ -266,6 +294,18 @@ TEST_CASE_FIXTURE(pool_check,
         const time_point begun = clock::now();
         co_await until([&] { return pool.stats().died >= 6; });
         CHECK(clock::now() - begun >= 150ms);  // 10, 20, 40 and 80 between the last five
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: nor those that do not come up while another one answers") {
+    const shm::value<int> comers(0);
+    process_pool_options options(2);
+    options.most_start_failures = 1000;
+    options.set_initializer(let_the_first_in, comers);
+    with_pool(options, [](process_pool& pool) -> task<> {
+        const time_point begun = clock::now();
+        while (pool.stats().started < 8) co_await pool.run(nothing);
+        CHECK(clock::now() - begun >= 150ms);
     });
 }
 

@@ -155,7 +155,7 @@ void process_pool_core::settled(pool_worker& worker, worker_call& call,
                                 worker_call::ending how) noexcept {
     worker.release(call);
     worker.answered = true;
-    failures_ = unused_ = 0;
+    failures_ = 0;
     --counts_.running;
     end(call, how);
 }

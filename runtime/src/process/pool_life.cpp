@@ -117,7 +117,7 @@ task<> process_pool_core::tend(std::shared_ptr<process_pool_core> self, std::siz
             self->worker_ended(at);
         }
         if (self->needs_nobody()) break;
-        const duration length = self->pause();
+        const duration length = self->pause(self->places_[at]);
         if (length > duration::zero()) {
             cancel_scope scope;
             self->places_[at].pause = &scope;
@@ -231,9 +231,10 @@ bool process_pool_core::needs_nobody() const noexcept {
 }
 
 /// Before a worker is started: none for the first that is to take another's place.
-duration process_pool_core::pause() const noexcept {
-    if (unused_ < 2) return duration::zero();
-    return std::chrono::milliseconds(10) * (1U << std::min<std::size_t>(unused_ - 2, 5));
+duration process_pool_core::pause(const place& before) const noexcept {
+    const std::size_t in_a_row = std::max(failures_, before.unused);
+    if (in_a_row < 2) return duration::zero();
+    return std::chrono::milliseconds(10) * (1U << std::min<std::size_t>(in_a_row - 2, 5));
 }
 
 void process_pool_core::start_again(std::size_t at) noexcept {
@@ -242,10 +243,10 @@ void process_pool_core::start_again(std::size_t at) noexcept {
         ++counts_.started;
         pump_later();
     } catch (const std::exception& error) {
-        ++unused_;
+        ++places_[at].unused;
         note_failure(error.what());
     } catch (...) {
-        ++unused_;
+        ++places_[at].unused;
         note_failure("it could not be started");
     }
 }
@@ -265,7 +266,8 @@ void process_pool_core::worker_ended(std::size_t at) noexcept {
     look_at(worker);
     if (!worker.stopping && !terminated_) {
         ++counts_.died;
-        unused_ = worker.has_begun() ? 0 : unused_ + 1;
+        std::size_t& unused = places_[at].unused;
+        unused = worker.has_begun() ? 0 : unused + 1;
         if (worker.board->ready()) {  // it was well, whoever killed it
             failures_ = 0;
         } else {
