@@ -9,8 +9,10 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <ranges>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 namespace {
 
@@ -30,9 +32,56 @@ void count(shm::value<int> calls) {
 }
 void refuse_to_start(std::string why) { throw std::runtime_error(why); }
 void leave_at_start() { std::exit(3); }
+task<> fail_unheard() {
+    throw std::runtime_error("lost in the background");
+    co_return;
+}
+task<> fall_in_the_background() {
+    spawn(fail_unheard());
+    co_await sleep(1h);
+}
+/// What an initializer spawns runs when the worker is ready: no call is needed to know it.
+task<> add_one(shm::value<int> to) {
+    count(std::move(to));
+    co_return;
+}
+task<> count_when_ready(shm::value<int> ready) {
+    spawn(add_one(std::move(ready)));
+    co_return;
+}
+task<> fall_over() {
+    ::raise(SIGKILL);
+    co_return;
+}
+task<> fall_over_when_ready() {
+    spawn(fall_over());
+    co_return;
+}
+void let_the_first_in(shm::value<int> comers) {
+    int before = comers.get();
+    while (!comers.compare_exchange(before, before + 1)) {
+    }
+    if (before != 0) throw std::runtime_error("no room");
+}
 void close_all() {
     for (int fd = 3; fd < 1024; ++fd) ::close(fd);
 }
+/// This process can open nothing, not even where something was closed.
+class no_descriptors {
+ public:
+    no_descriptors() {
+        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+        rlimit none = before_;
+        none.rlim_cur = 3;
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    }
+    no_descriptors(const no_descriptors&) = delete;
+    no_descriptors& operator=(const no_descriptors&) = delete;
+    ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+    rlimit before_{};
+};
 long square_slowly(long n) {
     long sum = 0;
     for (long i = 0; i < n; ++i) {
@@ -58,6 +107,7 @@ TEST_CASE_FIXTURE(pool_check, "pool: who died, and of what") {
         REQUIRE(by_signal);
         CHECK(by_signal->pid() == pid);
         CHECK(by_signal->signal() == SIGSEGV);
+        CHECK(std::string(by_signal->what()).find("std::exit") == std::string::npos);
         std::optional<worker_died> by_exit;
         try {
             co_await pool.run(leave_with, 7);
@@ -67,9 +117,26 @@ TEST_CASE_FIXTURE(pool_check, "pool: who died, and of what") {
         REQUIRE(by_exit);
         CHECK(by_exit->signal() == 0);
         CHECK(by_exit->exit_code() == 7);
+        const std::string advice = by_exit->what();
+        CHECK_MESSAGE(advice.find("a call must not end its process") != std::string::npos, advice);
+        CHECK_MESSAGE(advice.find("wrong: std::exit(7)") != std::string::npos, advice);
+        CHECK_MESSAGE(advice.find("right: return") != std::string::npos, advice);
         const long after = co_await pool.run(square, 5);
         CHECK(after == 25);
         CHECK(pool.stats().died == 2);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: an exception that ended a worker is told to its calls") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        std::string text;
+        try {
+            co_await pool.run(fall_in_the_background);
+        } catch (const worker_died& error) {
+            text = error.what();
+        }
+        CHECK_MESSAGE(text.find("lost in the background") != std::string::npos, text);
+        CHECK_MESSAGE(text.find("std::exit") == std::string::npos, text);
     });
 }
 
@@ -159,6 +226,105 @@ TEST_CASE_FIXTURE(pool_check,
         CHECK_THROWS_AS(co_await pool.run(square, 1), pool_start_error);
         co_await pool.close();
         CHECK(pool.stats().started == 2);
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: maps end, and say why, if no worker comes up") {
+    run([]() -> task<> {
+        process_pool_options options(2);
+        options.set_initializer(refuse_to_start, std::string("no database"));
+        process_pool mapped(options);
+        CHECK_THROWS_AS(co_await timeout(20s, mapped.map(square, numbers_up_to(50'000), 1)),
+                        pool_start_error);
+        process_pool lined(options);
+        auto squares = lined.imap(square, std::views::iota(0L));
+        auto first = squares.next();
+        CHECK_THROWS_AS(co_await timeout(20s, std::move(first)), pool_start_error);
+        process_pool ended(options);
+        auto waits = ended.submit(square, 1);
+        ended.terminate();
+        co_await timeout(20s, ended.join());
+        CHECK_THROWS_AS(co_await waits, closed_error);
+        co_await timeout(20s, mapped.join());
+        co_await timeout(20s, lined.close());
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: close ends, and the calls say why, if no worker comes up") {
+    run([]() -> task<> {
+        process_pool_options options(2);
+        options.set_initializer(refuse_to_start, std::string("no database"));
+        process_pool pool(options);
+        auto plain = pool.submit(square, 2);
+        auto waits = pool.submit(nap, 1ms);
+        co_await timeout(20s, pool.close());
+        std::string text;
+        try {
+            co_await plain;
+        } catch (const pool_start_error& error) {
+            text = error.what();
+        }
+        CHECK_MESSAGE(text.find("no database") != std::string::npos, text);
+        CHECK_THROWS_AS(co_await waits, pool_start_error);
+        CHECK(pool.stats().started <= 7);
+        CHECK(pool.stats().workers == 0);
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: idle workers that are killed are replaced, however many") {
+    const shm::value<int> ready(0);
+    process_pool_options options(6);
+    options.set_initializer(count_when_ready, ready);
+    with_pool(options, [ready](process_pool& pool) -> task<> {
+        co_await until([&] { return ready.get() == 6; });
+        for (const process_info& each : active_children()) (void)::kill(each.pid, SIGKILL);
+        const long squared = co_await pool.run(square, 4);
+        CHECK(squared == 16);
+        co_await until([&] { return ready.get() == 12; });
+        CHECK(pool.stats().died == 6);
+        CHECK(pool.stats().workers == 6);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check,
+                  "pool: workers that end again and again, idle, are not started in a rush") {
+    process_pool_options options(1);
+    options.set_initializer(fall_over_when_ready);
+    with_pool(options, [](process_pool& pool) -> task<> {
+        const time_point begun = clock::now();
+        co_await until([&] { return pool.stats().died >= 6; });
+        CHECK(clock::now() - begun >= 150ms);  // 10, 20, 40 and 80 between the last five
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: nor those that do not come up while another one answers") {
+    const shm::value<int> comers(0);
+    process_pool_options options(2);
+    options.most_start_failures = 1000;
+    options.set_initializer(let_the_first_in, comers);
+    with_pool(options, [](process_pool& pool) -> task<> {
+        const time_point begun = clock::now();
+        while (pool.stats().started < 8) co_await pool.run(nothing);
+        CHECK(clock::now() - begun >= 150ms);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: one that can start no worker any more ends those it has") {
+    run([]() -> task<> {
+        const shm::value<int> ready(0);
+        process_pool_options options(2);
+        options.set_initializer(count_when_ready, ready);
+        process_pool pool(options);
+        co_await until([&] { return ready.get() == 2; });
+        {
+            const no_descriptors left;
+            (void)::kill(active_children().front().pid, SIGKILL);
+            co_await until([&] { return pool.stats().died == 1; });
+            // It cannot be replaced: the pool gives up, also the one that is well.
+            co_await until([&] { return pool.stats().workers == 0; });
+        }
+        CHECK_THROWS_AS(co_await pool.run(square, 1), pool_start_error);
+        co_await timeout(20s, pool.close());
     }());
 }
 

@@ -165,6 +165,42 @@ TEST_CASE_FIXTURE(pool_check,
     });
 }
 
+TEST_CASE_FIXTURE(pool_check, "pool imap: progress, where the size is known and where it is not") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        map_progress progress;
+        map_options options;
+        options.progress = &progress;
+        options.chunk = 8;
+        options.ahead = 3;
+        for (int again = 0; again < 2; ++again) {
+            auto squares = pool.imap(square, numbers_up_to(100), options);
+            for (std::size_t taken = 1; taken <= 100; ++taken) {
+                const std::optional<long> next = co_await squares.next();
+                CHECK(next.has_value());
+                CHECK(progress.done() == taken);
+                CHECK(progress.total() == 100);
+                CHECK(progress.total_known());
+            }
+        }
+        const auto below_100 = [](long n) { return n < 100; };
+        auto unsized = pool.imap_unordered(
+            square, std::views::iota(0L) | std::views::take_while(below_100), options);
+        std::optional<long> next = co_await unsized.next();
+        CHECK(progress.done() == 1);
+        CHECK(progress.total() == 24);
+        CHECK(!progress.total_known());
+        std::size_t taken = 0;
+        while (next) {
+            CHECK(progress.done() == ++taken);
+            next = co_await unsized.next();
+        }
+        CHECK(taken == 100);
+        CHECK(progress.done() == 100);
+        CHECK(progress.total() == 100);
+        CHECK(progress.total_known());
+    });
+}
+
 TEST_CASE_FIXTURE(pool_check, "pool imap: of large arguments fewer lie ahead") {
     with_pool(2, [](process_pool& pool) -> task<> {
         constexpr std::size_t size = std::size_t{1} << 20;

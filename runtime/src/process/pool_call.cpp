@@ -13,17 +13,32 @@ namespace lariat {
 
 namespace {
 
-std::string describe_end(const std::string& worker, int pid, int exit_code) {
-    return worker + " (pid " + std::to_string(pid) + ") " +
-           (exit_code < 0 ? "was ended by signal " + std::to_string(-exit_code)
-                          : "ended with exit code " + std::to_string(exit_code)) +
-           " while it ran this call";
+std::string describe_end(const std::string& worker, int pid, int exit_code,
+                         const std::string& exception) {
+    const std::string who = worker + " (pid " + std::to_string(pid) + ") ";
+    if (exit_code < 0)
+        return who + "was ended by signal " + std::to_string(-exit_code) +
+               " while it ran this call";
+    if (!exception.empty())
+        return who +
+               "was ended, while it ran this call, by an exception in a task that a call had "
+               "spawned: " +
+               exception;
+    return who + "ended with exit code " + std::to_string(exit_code) +
+           " while it ran this call: a call must not end its process, which has others to make\n"
+           "  wrong: std::exit(" +
+           std::to_string(exit_code) +
+           ");\n"
+           "  right: return a result, or throw an exception: it reaches whoever awaits the call";
 }
 
 }  // namespace
 
-worker_died::worker_died(const std::string& worker, int pid, int exit_code)
-    : std::runtime_error(describe_end(worker, pid, exit_code)), pid_(pid), exit_code_(exit_code) {}
+worker_died::worker_died(const std::string& worker, int pid, int exit_code,
+                         const std::string& exception)
+    : std::runtime_error(describe_end(worker, pid, exit_code, exception)),
+      pid_(pid),
+      exit_code_(exit_code) {}
 worker_died::~worker_died() = default;
 
 pool_start_error::pool_start_error(const std::string& what) : std::runtime_error(what) {}
@@ -32,6 +47,17 @@ pool_start_error::~pool_start_error() = default;
 namespace detail {
 
 worker_call::worker_call(packed_call&& call) noexcept : what(std::move(call)) {}
+
+bool worker_call::runs() const noexcept {
+    return now == phase::sent && !ended() && on->board->has_begun(slot, id);
+}
+
+void worker_call::tell_end() noexcept {
+    waiters.wake_all();  // who is told may let go of this call
+    if (listener == nullptr) return;
+    call_listener& told = *std::exchange(listener, nullptr);
+    told.tell(told, *this);
+}
 
 std::exception_ptr worker_call::take_failure() {
     reports = false;
@@ -51,6 +77,7 @@ parcel worker_call::take_answer() {
     reports = false;
     if (how != ending::value) [[unlikely]]
         std::rethrow_exception(take_failure());
+    require(!std::exchange(taken, true), "the result of this call was already taken");
     return std::move(answer);
 }
 
@@ -113,32 +140,7 @@ parcel run_wait::finish() {
     return call_->take_answer();
 }
 
-const wait_kind call_wait::kind_of_wait{"a call that was submitted", &call_wait::leave};
-
-call_wait::call_wait(worker_call& call) noexcept
-    : wait_point(kind_of_wait), call_listener(&call_wait::told), call_(&call) {}
-
-call_wait::call_wait(call_wait&& other) noexcept
-    : wait_point(static_cast<wait_point&&>(other)),
-      call_listener(&call_wait::told),
-      call_(other.call_) {}
-
-bool call_wait::must_wait() noexcept {
-    if (call_->ended()) return false;
-    require(call_->listener == nullptr, "one task at a time may await a pool_call");
-    call_->listener = this;
-    return true;
-}
-
-void call_wait::told(call_listener& self, worker_call&) noexcept {
-    static_cast<call_wait&>(self).wake();
-}
-
-void call_wait::leave(waiter& w) noexcept {
-    auto& self = static_cast<call_wait&>(w);
-    self.call_->listener = nullptr;
-    self.wake(wake_reason::cut);
-}
+const wait_kind call_wait::kind_of_wait{"a call that was submitted", &wait_queue::leave};
 
 }  // namespace detail
 }  // namespace lariat

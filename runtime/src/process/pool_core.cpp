@@ -125,10 +125,7 @@ bool process_pool_core::cancel(worker_call& call) noexcept {
     }
     if (options_.kill_on_cancel) worker.kill_unless_ended(call);
     call.how = worker_call::ending::cancelled;
-    if (call.listener != nullptr) {
-        call_listener& told = *std::exchange(call.listener, nullptr);
-        told.tell(told, call);
-    }
+    call.tell_end();
     pump_later();
     return true;
 }
@@ -139,10 +136,7 @@ void process_pool_core::end(worker_call& call, worker_call::ending how) noexcept
     ++counts_.done;
     if (!call.ended()) {
         call.how = how;
-        if (call.listener != nullptr) {
-            call_listener& told = *std::exchange(call.listener, nullptr);
-            told.tell(told, call);
-        }
+        call.tell_end();
     }
     call.drop_ref();
 }
@@ -337,9 +331,7 @@ void process_pool_core::terminate() noexcept {
             each.worker->calls.push_back(call);
             if (call.ended()) continue;
             call.how = worker_call::ending::closed;
-            if (call.listener == nullptr) continue;
-            call_listener& told = *std::exchange(call.listener, nullptr);
-            told.tell(told, call);
+            call.tell_end();
         }
         each.worker->terminate();
     }

@@ -66,6 +66,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     struct place {
         std::unique_ptr<pool_worker> worker;
         cancel_scope* pause = nullptr;  ///< before the next attempt
+        std::size_t unused = 0;  ///< workers in a row that ended before they had begun a call
     };
     struct pump_call : runnable {
         std::shared_ptr<process_pool_core> of;  ///< while it is scheduled
@@ -100,7 +101,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     void give_up_calls(pool_worker& worker) noexcept;
     void start_again(std::size_t at) noexcept;
     [[nodiscard]] bool needs_nobody() const noexcept;
-    [[nodiscard]] duration pause() const noexcept;
+    [[nodiscard]] duration pause(const place& before) const noexcept;
     void note_failure(const std::string& what) noexcept;
     void place_over() noexcept;
 
@@ -116,7 +117,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     pump_call pump_;
     wait_queue enders_;
     std::string broken_;        // why no worker comes up
-    std::size_t failures_ = 0;  // workers in a row that ended before a call
+    std::size_t failures_ = 0;  // workers in a row that did not come up
     std::uint64_t last_id_ = 0;
     process_pool_stats counts_;
     bool closing_ = false;

@@ -117,7 +117,7 @@ task<> process_pool_core::tend(std::shared_ptr<process_pool_core> self, std::siz
             self->worker_ended(at);
         }
         if (self->needs_nobody()) break;
-        const duration length = self->pause();
+        const duration length = self->pause(self->places_[at]);
         if (length > duration::zero()) {
             cancel_scope scope;
             self->places_[at].pause = &scope;
@@ -231,9 +231,10 @@ bool process_pool_core::needs_nobody() const noexcept {
 }
 
 /// Before a worker is started: none for the first that is to take another's place.
-duration process_pool_core::pause() const noexcept {
-    if (failures_ < 2) return duration::zero();
-    return std::chrono::milliseconds(10) * (1U << std::min<std::size_t>(failures_ - 2, 5));
+duration process_pool_core::pause(const place& before) const noexcept {
+    const std::size_t in_a_row = std::max(failures_, before.unused);
+    if (in_a_row < 2) return duration::zero();
+    return std::chrono::milliseconds(10) * (1U << std::min<std::size_t>(in_a_row - 2, 5));
 }
 
 void process_pool_core::start_again(std::size_t at) noexcept {
@@ -242,18 +243,22 @@ void process_pool_core::start_again(std::size_t at) noexcept {
         ++counts_.started;
         pump_later();
     } catch (const std::exception& error) {
+        ++places_[at].unused;
         note_failure(error.what());
     } catch (...) {
+        ++places_[at].unused;
         note_failure("it could not be started");
     }
 }
 
+/// A worker did not come up. One that is closed has calls to make too, and can give up on them.
 void process_pool_core::note_failure(const std::string& what) noexcept {
-    if (++failures_ < options_.most_start_failures || closing_) return;
+    if (++failures_ < options_.most_start_failures || terminated_) return;
     broken_ = std::to_string(failures_) + " workers of process_pool \"" + options_.name +
-              "\" in a row ended before their first call; the last one: " + what;
+              "\" in a row did not come up; the last one: " + what;
     closing_ = true;
     fail_queued(worker_call::ending::failed);
+    pump_later();  // the workers that are well are to end
 }
 
 void process_pool_core::worker_ended(std::size_t at) noexcept {
@@ -261,7 +266,9 @@ void process_pool_core::worker_ended(std::size_t at) noexcept {
     look_at(worker);
     if (!worker.stopping && !terminated_) {
         ++counts_.died;
-        if (worker.has_begun()) {
+        std::size_t& unused = places_[at].unused;
+        unused = worker.has_begun() ? 0 : unused + 1;
+        if (worker.board->ready()) {  // it was well, whoever killed it
             failures_ = 0;
         } else {
             std::string end = worker.exit_code < 0
@@ -290,8 +297,8 @@ void process_pool_core::give_up_calls(pool_worker& worker) noexcept {
             end(call, worker_call::ending::cancelled);
         } else if (begun) {
             if (!died)
-                died = std::make_exception_ptr(
-                    worker_died(worker.child.name(), worker.child.pid(), worker.exit_code));
+                died = std::make_exception_ptr(worker_died(worker.child.name(), worker.child.pid(),
+                                                           worker.exit_code, worker.last_words));
             call.failure = died;
             end(call, worker_call::ending::failed);
         } else {

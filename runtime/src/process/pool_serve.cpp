@@ -61,6 +61,10 @@ class pool_server : private timer_entry, private runnable {
     void ring() noexcept;
     void ring_later() noexcept;
 
+    struct task_call {
+        join_handle<> handle;
+        bool cancelled = false;  ///< the pool has said so
+    };
     struct ringer : runnable {
         pool_server* of = nullptr;
         bool scheduled = false;
@@ -72,7 +76,7 @@ class pool_server : private timer_entry, private runnable {
     pool_board& board_;
     packed_call initializer_;
     std::deque<plain_call> plain_;
-    std::unordered_map<std::uint64_t, join_handle<>> tasks_;
+    std::unordered_map<std::uint64_t, task_call> tasks_;
     ringer ringer_;
     time_point rung_ = no_wait;
     std::optional<pool_order> awaited_;  // its arguments are the next message
@@ -174,7 +178,8 @@ std::span<const std::byte> pool_server::obey_one(const pool_order& order,
     if (order.what == pool_order::verb::call_that_follows) {
         awaited_ = order;
     } else if (const auto found = tasks_.find(order.id); found != tasks_.end()) {
-        found->second.cancel();
+        found->second.cancelled = true;
+        found->second.handle.cancel();
     }
     return behind;
 }
@@ -186,23 +191,28 @@ void pool_server::take_call(const pool_order& order, parcel&& arguments) {
 }
 
 void pool_server::begin_task(const pool_order& order, parcel&& arguments) {
-    tasks_.emplace(order.id, spawn(run_task(*this, order, std::move(arguments))));
+    tasks_[order.id].handle = spawn(run_task(*this, order, std::move(arguments)));
 }
 
 task<> pool_server::run_task(pool_server& self, pool_order order, parcel arguments) {
     // Not before its first step: while a function is called here, others may take it.
-    const bool ours = self.board_.begin(order.slot, order.id);
+    bool ours = self.board_.begin(order.slot, order.id);
     if (ours) {
         parcel answer;
         auto kind = answer_kind::value;
         try {
             auto begun = order.entry.get()->begin(std::move(arguments));
             answer = co_await std::move(begun);
-        } catch (...) {  // `cancelled` as well: it ends here, and the pool is told
+        } catch (const cancelled&) {  // it ends here
+            // Unless the pool asked for it this process ends, and that is what the pool is to hear.
+            ours = self.tasks_[order.id].cancelled;
+            kind = answer_kind::thrown;
+            answer = pack_exception(std::current_exception());
+        } catch (...) {
             kind = answer_kind::thrown;
             answer = pack_exception(std::current_exception());
         }
-        self.answer(order.slot, order.id, kind, std::move(answer));
+        if (ours) self.answer(order.slot, order.id, kind, std::move(answer));
     }
     self.tasks_.erase(order.id);
 }

@@ -8,6 +8,7 @@
 #include <lariat/task/promise.hpp>
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/task.hpp>
+#include <lariat/task/wait_queue.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -41,8 +42,8 @@ struct group_link : list_link {};
 /// States       fresh -> queued (submit) -> sent (to a worker) -> over (its result came)
 ///              sent -> queued, if its worker is lost or another is idle, and it had not begun;
 ///              queued, or sent and not begun -> over (cancel, terminate)
-/// Invariant 1  `how` leaves `none` once, and the listener is told then: with `over`, or before it
-///              if the asker cancelled what had begun: the result is then thrown away
+/// Invariant 1  `how` leaves `none` once, and listener and waiters are told then: with `over`, or
+///              before it if the asker cancelled what had begun: the result is then thrown away
 /// Invariant 2  the arguments are here until it is over: its worker may be lost before it has begun
 struct LARIAT_EXPORT worker_call : pool_link, group_link {
     enum class phase : std::uint8_t { fresh, queued, sent, over };
@@ -56,9 +57,13 @@ struct LARIAT_EXPORT worker_call : pool_link, group_link {
 
     [[nodiscard]] bool is_task() const noexcept { return what.entry->is_task; }
     [[nodiscard]] bool ended() const noexcept { return how != ending::none; }
-    /// Pre: ended otherwise than with a value.
+    /// Whether its worker has begun it, and it has not ended.
+    [[nodiscard]] bool runs() const noexcept;
+    /// Pre: it has just ended.
+    void tell_end() noexcept;
+    /// Pre: ended otherwise than with a value. The same for everybody who asks.
     [[nodiscard]] std::exception_ptr take_failure();
-    /// Pre: ended. Errors: take_failure().
+    /// Pre: ended; a value was not taken before. Errors: take_failure().
     [[nodiscard]] parcel take_answer();
     void add_ref() noexcept { ++refs; }
     /// The last one to go reports a failure that nobody has heard of, if that was asked for.
@@ -74,8 +79,10 @@ struct LARIAT_EXPORT worker_call : pool_link, group_link {
     phase now = phase::fresh;
     ending how = ending::none;
     bool reports = false;
+    bool taken = false;  ///< its value
     call_listener* listener = nullptr;
     std::size_t position = 0;      ///< the listener's
+    wait_queue waiters;            ///< who waits by a handle
     time_point kill_at = forever;  ///< its worker, if it was cancelled and has not ended
     parcel answer;                 ///< a packed exception_record, if it ended by `thrown`
     std::exception_ptr failure;
@@ -150,24 +157,21 @@ class [[nodiscard("a call does nothing until it is awaited: co_await it")]] pool
 };
 
 /// Waits for the end of a call that goes on if the wait does not.
-class LARIAT_EXPORT call_wait : public wait_point, public single_step, private call_listener {
+class LARIAT_EXPORT call_wait : public wait_point, public single_step {
  public:
-    explicit call_wait(worker_call& call) noexcept;
-    call_wait(call_wait&& other) noexcept;
+    explicit call_wait(worker_call& call) noexcept : wait_point(kind_of_wait), call_(&call) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = *frame.promise().who;
-        if (!must_wait()) return pass(p, frame);
+        if (call_->ended()) return pass(p, frame);
+        call_->waiters.add(*this);
         park(p, frame);
         return true;
     }
     void await_resume() const { throw_if_cut(); }
 
  private:
-    [[nodiscard]] bool must_wait() noexcept;
-    static void told(call_listener& self, worker_call& call) noexcept;
-    static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 
     worker_call* call_;
@@ -178,12 +182,17 @@ class LARIAT_EXPORT call_wait : public wait_point, public single_step, private c
 /// Names a call that was submitted to a process_pool: await it for its result, or cancel it.
 ///
 ///     lariat::pool_call<int> sum = pool.submit(add_up, std::move(numbers));
+///     sum.add_done_callback([](lariat::pool_call<int> ended) { count(ended.successful()); });
 ///     int total = co_await sum;        // or co_await lariat::timeout(1s, sum), and again
 ///
+/// A result is there once, for whoever takes it first: who awaits this handle, or a callback. A
+/// failure is thrown to each that asks.
+///
+/// Order        callbacks and those who wait: as they came
 /// Threads      the pool's loop
 /// Lifetime     may outlive the pool, and be dropped before the call ends: that goes on, and its
 ///              failure goes to the loop's report hook. Outlives its await
-/// Allocation   none; the record was made by submit
+/// Allocation   a callback's task; else none, the record was made by submit
 template <class T = void>
 class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
  public:
@@ -193,9 +202,19 @@ class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
 
     /// Suspends until the call has ended, not at all if it has · Returns its result, once: the
     /// handle is then empty · Errors: those of process_pool::run; task_cancelled after cancel() ·
-    /// Cancel: stops waiting, the call goes on · Overlap: one waits at a time.
+    /// Cancel: stops waiting, the call goes on · Overlap: one takes the result, any number wait().
     auto operator co_await() & noexcept { return awaiter(*this); }
     auto operator co_await() && noexcept { return awaiter(*this); }
+    /// Suspends until the call has ended, however, and leaves its result or failure where it is ·
+    /// Cancel: stops waiting, the call goes on · Overlap: any number.
+    [[nodiscard]] detail::call_wait wait() const noexcept { return detail::call_wait(checked()); }
+    /// The result, without a wait; the handle is then empty · Errors: as awaited · Pre: done().
+    T take() {
+        const detail::call_ref ended(std::move(call_));
+        detail::require(static_cast<bool>(ended), "the result of this call was already taken");
+        detail::require(ended->ended(), "take() is for a call that is done(): co_await this one");
+        return detail::unpack_result<T>(ended->take_answer());
+    }
 
     /// Ends the call, with task_cancelled for whoever waits. One that has not begun never will; a
     /// task that runs is cancelled in its worker, a function that runs is left to end, and what
@@ -204,15 +223,25 @@ class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
     bool cancel() noexcept { return detail::cancel_call(checked()); }
     /// Whether asking for the result would not wait.
     [[nodiscard]] bool done() const noexcept { return checked().ended(); }
+    /// Whether a worker has begun it, and it is not done: false while it stands in a line, here or
+    /// at a worker, and after cancel().
+    [[nodiscard]] bool running() const noexcept { return checked().runs(); }
+    /// Whether it is done with a result, not with a failure, and was not cancelled.
+    [[nodiscard]] bool successful() const noexcept {
+        return checked().how == detail::worker_call::ending::value;
+    }
     /// False for an empty handle, or when the result was taken.
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(call_); }
 
-    /// Calls fn(handle) when the call has ended, with this handle, done: in this process, as a task
-    /// of its own. A run that ends first does not call it. Errors: what fn throws goes to the
+    /// Calls fn(handle) when the call has ended, however, with another handle to it, done: in this
+    /// process, as a task of its own. A call may have several, and be awaited as well; this handle
+    /// may be dropped. A run that ends first does not call them. Errors: what fn throws goes to the
     /// report hook and ends the run · Cost: a task.
     template <class Fn>
-    void add_done_callback(Fn fn) && {
-        spawn(call_when_done(std::move(*this), std::move(fn)));
+    void add_done_callback(Fn fn) const {
+        detail::worker_call& call = checked();
+        call.add_ref();
+        spawn(call_when_done(pool_call(detail::call_ref(&call)), std::move(fn)));
     }
 
  private:
@@ -235,11 +264,6 @@ class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
         fn(std::move(call));
     }
 
-    T take() {
-        const detail::call_ref ended(std::move(call_));
-        detail::require(static_cast<bool>(ended), "the result of this call was already taken");
-        return detail::unpack_result<T>(ended->take_answer());
-    }
     [[nodiscard]] detail::worker_call& checked() const noexcept {
         detail::require(static_cast<bool>(call_),
                         "this pool_call is empty or its result was already taken");

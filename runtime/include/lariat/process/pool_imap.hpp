@@ -69,25 +69,58 @@ class LARIAT_EXPORT call_line : private call_listener {
     waiter* consumer_ = nullptr;
 };
 
+/// Keeps the progress of an imap, if anybody asked for it.
+class line_progress {
+ public:
+    explicit line_progress(map_progress* of) noexcept : of_(of) {
+        if (of_ != nullptr) of_->begin_unknown();
+    }
+    void begin_with(std::size_t items) noexcept {
+        if (of_ != nullptr) of_->begin(items);
+    }
+    void has_read(std::size_t items) noexcept {
+        if (of_ != nullptr) of_->read(items);
+    }
+    void has_read_all() noexcept {
+        if (of_ != nullptr) of_->read_all();
+    }
+    void has_given_one() noexcept {
+        if (of_ != nullptr) of_->add(1);
+    }
+
+ private:
+    map_progress* of_;
+};
+
 template <class Fn, bool Moves, class View>
 async_generator<typename call_signature<Fn>::result> generate_results(
     std::shared_ptr<process_pool_core> pool, Fn fn, View items, line_order order,
     map_options options) {
     using result = typename call_signature<Fn>::result;
     call_line line(std::move(pool), order, options);
+    line_progress progress(options.progress);
+    if constexpr (std::ranges::sized_range<View>)
+        progress.begin_with(static_cast<std::size_t>(std::ranges::size(items)));
     auto at = std::ranges::begin(items);
     const auto end = std::ranges::end(items);
     const std::size_t chunk = std::max<std::size_t>(options.chunk, 1);
     for (;;) {
-        while (line.has_room() && at != end)
-            line.submit(pack_chunk<Fn, item_kind::argument, Moves>(fn, at, end, chunk));
+        while (line.has_room()) {
+            if (at == end) {
+                progress.has_read_all();
+                break;
+            }
+            std::size_t count = chunk;
+            line.submit(pack_chunk<Fn, item_kind::argument, Moves>(fn, at, end, count));
+            progress.has_read(count);
+        }
         if (line.empty()) break;
         call_line::next_wait wait = line.next();
         parcel answer = co_await std::move(wait);
         parcel_reader reader(answer);
         for (auto left = read_value<std::uint64_t>(reader); left != 0; --left) {
             result each = read_value<result>(reader);
-            if (options.progress != nullptr) options.progress->add(1);
+            progress.has_given_one();
             co_yield std::move(each);
         }
     }

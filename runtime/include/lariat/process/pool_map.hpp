@@ -149,10 +149,10 @@ void write_call_item(parcel_writer& to, Item&& item) {
     }
 }
 
-/// Packs `count` items from `at` on, which it leaves behind them. With Moves the items are not
-/// needed afterwards.
+/// Packs `count` items from `at` on, or what there is, and leaves `at` behind them and their number
+/// in `count`. With Moves the items are not needed afterwards.
 template <class Fn, item_kind Kind, bool Moves, class Iterator, class Sentinel>
-packed_call pack_chunk(const Fn& fn, Iterator& at, const Sentinel& end, std::size_t count) {
+packed_call pack_chunk(const Fn& fn, Iterator& at, const Sentinel& end, std::size_t& count) {
     using item = std::iter_value_t<Iterator>;
     packed_call call;
     parcel_writer to(call.arguments);
@@ -176,6 +176,7 @@ packed_call pack_chunk(const Fn& fn, Iterator& at, const Sentinel& end, std::siz
         }
     }
     std::memcpy(call.arguments.bytes.data() + place, &written, sizeof written);
+    count = written;
     call.entry = &chunk_runner<Fn>::entry;
     return call;
 }
@@ -281,7 +282,7 @@ class map_of_calls : public remote_map {
  private:
     static packed_call pack(remote_map& base, std::size_t chunk) {
         auto& self = static_cast<map_of_calls&>(base);
-        const stretch part = self.items_of(chunk);
+        stretch part = self.items_of(chunk);
         auto at = std::ranges::begin(self.items_) +
                   static_cast<std::ranges::range_difference_t<View>>(part.begin);
         return pack_chunk<Fn, Kind, Moves>(self.fn_, at, std::ranges::end(self.items_), part.count);

@@ -32,7 +32,9 @@ struct process_pool_options {
     /// A call that was cancelled while it ran and has not ended after the grace period has its
     /// worker killed. What else that had begun fails with worker_died.
     bool kill_on_cancel = false;
-    /// So many workers in a row that end before their first call end the pool: pool_start_error.
+    /// So many workers in a row that do not come up (that cannot be started, or end before their
+    /// initializer has) end the pool: pool_start_error. One that had come up does not count,
+    /// however it ends; if it had no call, the next is started after a pause, of 320 ms at last.
     std::size_t most_start_failures = 5;
 
     process_pool_options() {
@@ -66,23 +68,41 @@ struct process_pool_stats {
     std::uint64_t died = 0;       ///< processes, in all: not because they were told to end
 };
 
-/// How far a map has come; given to it by its options, and read at any time, by the pool's loop.
+/// How far a map has come; given to it by its options, and read at any time, by the pool's loop. It
+/// begins anew with every map: when that is awaited, or the first result of an imap is. Of two at a
+/// time each has its own.
 class map_progress {
  public:
-    /// Items.
+    /// Items: of a map, those whose calls have ended with a result; of an imap, those whose results
+    /// were given.
     [[nodiscard]] std::size_t done() const noexcept { return done_; }
+    /// Items in all. Of an imap over a range that does not know its size: those that were read so
+    /// far, options.ahead calls more than were done at most.
     [[nodiscard]] std::size_t total() const noexcept { return total_; }
+    /// Whether total() is what it will be: at once if the range knows its size, else when it was
+    /// read to its end.
+    [[nodiscard]] bool total_known() const noexcept { return known_; }
 
     /// Library use.
     void begin(std::size_t total) noexcept {
         total_ = total;
         done_ = 0;
+        known_ = true;
     }
+    void begin_unknown() noexcept {
+        begin(0);
+        known_ = false;
+    }
+    void read(std::size_t items) noexcept {
+        if (!known_) total_ += items;
+    }
+    void read_all() noexcept { known_ = true; }
     void add(std::size_t items) noexcept { done_ += items; }
 
  private:
     std::size_t done_ = 0;
     std::size_t total_ = 0;
+    bool known_ = false;
 };
 
 /// How a map is cut into calls. A number alone is the size of a chunk.
@@ -97,7 +117,7 @@ struct map_options {
     /// Of imap: calls that are submitted beyond those whose results were taken. 0: 256 a worker,
     /// or fewer with 16 MiB of arguments.
     std::size_t ahead = 0;
-    /// Outlives the map.
+    /// Outlives the map, or the imap's generator.
     map_progress* progress = nullptr;
 };
 

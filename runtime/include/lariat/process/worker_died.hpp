@@ -8,11 +8,14 @@
 namespace lariat {
 
 /// The worker of a process_pool that had begun a call ended before the call did: killed, out of
-/// memory, or by std::exit in it. The call may have done part of its work.
+/// memory, by std::exit in it, or by an exception in a task that a call had spawned. The call may
+/// have done part of its work.
 class LARIAT_EXPORT worker_died : public std::runtime_error {
  public:
-    /// `exit_code` as process_status has it: -N for signal N.
-    worker_died(const std::string& worker, int pid, int exit_code);
+    /// `exit_code` as process_status has it: -N for signal N. `exception` is what ended the
+    /// process, type and text, if one did.
+    worker_died(const std::string& worker, int pid, int exit_code,
+                const std::string& exception = std::string());
     ~worker_died() override;
 
     [[nodiscard]] int pid() const noexcept { return pid_; }
@@ -25,8 +28,10 @@ class LARIAT_EXPORT worker_died : public std::runtime_error {
     int exit_code_;
 };
 
-/// Workers of a process_pool ended, one after the other, before they had begun a call: their
-/// initializer throws, say. what() has what became of the last. The pool starts no more of them.
+/// Workers of a process_pool did not come up, one after the other: their initializer throws, say.
+/// what() has what became of the last. The pool starts no more of them, and takes no more calls;
+/// those that it has begun end as ever, and its other workers then. See
+/// process_pool_options::most_start_failures.
 class LARIAT_EXPORT pool_start_error : public std::runtime_error {
  public:
     explicit pool_start_error(const std::string& what);
