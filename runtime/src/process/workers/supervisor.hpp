@@ -68,7 +68,9 @@ class supervisor {
     [[nodiscard]] task<> watch_end(instance who);
     [[nodiscard]] task<> watch_desk(instance who);
     [[nodiscard]] task<> watch_signals();
-    void answer(const worker_instance& who, const std::string& address, std::uint16_t port);
+    /// Whether it got its listener.
+    [[nodiscard]] bool answer(const worker_instance& who, const std::string& address,
+                              std::uint16_t port);
     [[nodiscard]] std::string status() const;
     [[nodiscard]] std::optional<unsigned> core_of(unsigned index) const;
 
