@@ -128,6 +128,12 @@ void say_ready(int desk) {
     if (!send_record(desk, question, {}, -1)) refuse_gone();
 }
 
+void say_closed(int desk) noexcept {
+    head news;
+    news.what = static_cast<std::int32_t>(desk_request::closed);
+    (void)send_record(desk, news, {}, -1);
+}
+
 desk_news look_at_desk(int desk) {
     // Not a descriptor that never blocks: the worker's end is the same kind, and blocks.
     char nothing = 0;

@@ -43,6 +43,7 @@ struct worker_instance {
     time_point started;
     bool ready = false;
     bool leaving = false;
+    bool closed = false;  ///< it said that it has closed its listeners
     bool ended = false;
     call_handle deadline;  ///< when it is killed, unless it is ready, or has ended, before
 

@@ -71,6 +71,10 @@ task<int> supervisor::run() {
 void supervisor::handle(event& news) {
     switch (news.what) {
         case happening::ready: became_ready(news); break;
+        case happening::closed:
+            news.who->closed = true;
+            if (stopping_) close_unused_sockets();
+            break;
         case happening::ended: has_ended(news); break;
         case happening::restart:
             if (!stopping_ && !seats_[news.seat].current) start_current(news.seat);
@@ -140,7 +144,8 @@ task<> supervisor::watch_desk(instance who) {
         const bool refused = news.message->what == desk_request::listener &&
                              !answer(*who, news.message->address, news.message->port);
         if (refused) continue;  // that worker can serve nobody
-        event said{happening::ready, who->index, who, worker_end()};
+        const bool closed = news.message->what == desk_request::closed;
+        event said{closed ? happening::closed : happening::ready, who->index, who, worker_end()};
         events_.put_nowait(std::move(said));
     }
 }
@@ -196,6 +201,7 @@ void supervisor::has_ended(event& news) {
         say(called(options_, *news.who) + " is lost, and all are stopped: " + news.how.reason);
         stop_all(1);
     }
+    if (stopping_) close_unused_sockets();
     if (at.replacement == news.who) {
         at.replacement = nullptr;
         if (!stopping_) replacement_failed(news.seat, news.how.reason);
@@ -205,7 +211,9 @@ void supervisor::has_ended(event& news) {
         at.current = nullptr;
         if (stopping_) return;
         if (news.how.well && !news.who->leaving) {
+            if (at.replacement) return;  // which takes the seat, and its sockets
             at.done = true;
+            sockets_.close_of(news.seat);
         } else {
             crashed(news.seat, *news.who, news.how.well ? "it ended" : news.how.reason);
         }
@@ -299,7 +307,21 @@ void supervisor::stop_all(int exit_code) {
     stopping_ = true;
     exit_code_ = exit_code;
     for (seat& each : seats_) (void)each.restart.cancel();
+    sockets_.turn_away();  // before a worker looks into its queue for the last time
     for (const instance& each : running_) ask_to_end(each);
+    close_unused_sockets();
+}
+
+/// Those that no worker will accept from any more.
+void supervisor::close_unused_sockets() noexcept {
+    const auto accepts = [](const instance& each) { return !each->closed; };
+    if (std::ranges::none_of(running_, accepts)) return sockets_.close_all();
+    for (unsigned i = 0; i < seats_.size(); ++i) {
+        const auto of_seat = [&](const instance& each) {
+            return each->index == i && accepts(each);
+        };
+        if (std::ranges::none_of(running_, of_seat)) sockets_.close_of(i);
+    }
 }
 
 std::string supervisor::status() const {
