@@ -37,13 +37,15 @@ struct workers_options {
 
     duration drain = std::chrono::seconds(10);  ///< for open connections, once a worker is to end
     duration grace = std::chrono::seconds(2);   ///< after that, until it is killed
-    duration start_limit =
-        std::chrono::seconds(30);  ///< for a replacement to be ready, or it is killed
+    /// For a worker to be ready, the first, one that replaces it, or one of a reload; or it is
+    /// killed, and counts as crashed.
+    duration start_limit = std::chrono::seconds(30);
     /// What a worker that crashed is replaced after: this long, and twice as long each time, up to
     /// the most; one that ran for the most is forgiven.
     duration first_backoff = std::chrono::milliseconds(100);
     duration most_backoff = std::chrono::seconds(10);
-    /// So many crashes in a row before a worker was ready end run_workers: it cannot start.
+    /// So many failures in a row before a worker was ready (it crashed, took too long, could not
+    /// be started) end run_workers: it cannot start.
     unsigned most_failed_starts = 5;
 
     /// A Unix socket that answers each connection with a line a worker, as JSON; empty: none.
@@ -70,16 +72,22 @@ class LARIAT_EXPORT worker_context {
     ~worker_context();
 
     /// A listener at that address, which stays this context's. The supervisor holds its socket as
-    /// well: a worker that goes leaves the connections it has not accepted to the next. Once asked
-    /// for a listener, a worker counts as ready. The same address again: the same listener. Port 0:
-    /// a free port, the same one for all workers.
+    /// well: a worker that crashes leaves the connections it has not accepted to the next; one
+    /// whose function returns leaves none, and new ones go to the others. Once it has a listener, a
+    /// worker counts as ready. The same address again: the same listener. Port 0: a free port, the
+    /// same one for all workers.
     ///
-    /// Blocks until the supervisor has answered · Errors: std::system_error with the endpoint; that
-    /// the supervisor is gone.
+    /// When the worker is asked to end the listener is closed, as soon as serve() has taken what
+    /// its queue holds (what nobody takes within a second is reset).
+    ///
+    /// Blocks until the supervisor has answered · Errors: std::system_error with the endpoint;
+    /// EMFILE when this worker has no descriptor left, ESHUTDOWN when all are ending; that the
+    /// supervisor is gone.
     [[nodiscard]] tcp_listener& listener(const std::string& address, std::uint16_t port);
     /// For serve: drains as long as workers_options::drain says, and counts for the status.
     [[nodiscard]] serve_options options() const noexcept;
-    /// This worker can do its work: for one that has no listener. A reload waits for it.
+    /// This worker can do its work: for one that has no listener. A reload waits for it, and
+    /// workers_options::start_limit.
     void ready();
     /// Counts requests, for the status.
     void count_request(std::uint64_t count = 1) noexcept;
@@ -106,13 +114,15 @@ using worker_function = task<> (*)(worker_context&);
 ///
 /// A worker that crashes (a signal, an exit code, an exception) is reported on standard error and
 /// replaced. SIGTERM or SIGINT end all: a worker's function is cancelled, so that serve() drains,
-/// and what is left after drain and grace is killed. SIGHUP replaces all, one after another: the
-/// new one is ready before the old one is asked to end, and no connection is lost. It is a fresh
-/// start of the same program, not of a new one on disk. Killed itself, it takes its processes along
-/// within a second.
+/// and what is left after drain and grace is killed. Who was connected by then is served; who comes
+/// later is refused, at once or when its kernel asks again a second later. SIGHUP replaces all, one
+/// after another: the new one is ready before the old one is asked to end, and no connection is
+/// lost. It is a fresh start of the same program, not of a new one on disk. Killed itself, it takes
+/// its processes along within a second.
 ///
 /// Blocks until all workers have ended · Returns 0 after SIGTERM or SIGINT, and when every function
-/// has returned; 1 when a worker could not be started, which is said on standard error · Errors:
+/// has returned; 1 when a worker could not be started, or when the fork server was killed, which
+/// takes the worker processes along; why is said on standard error · Errors:
 /// std::invalid_argument for options that make no sense; std::system_error for a status_path in
 /// use. Pre: no loop runs on this thread; processes: no other thread exists.
 [[nodiscard]] LARIAT_EXPORT int run_workers(worker_function function,

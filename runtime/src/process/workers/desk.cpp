@@ -55,6 +55,7 @@ struct record {
     head first;
     std::string text;
     unique_fd descriptor;
+    bool cut = false;  ///< it had a descriptor, and this process has no room for one
     bool gone = false;
     int error = 0;
 };
@@ -87,6 +88,7 @@ record receive_record(int desk) {
         std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
         got.descriptor = unique_fd(descriptor);
     }
+    got.cut = (message.msg_flags & MSG_CTRUNC) != 0;
     return got;
 }
 
@@ -114,6 +116,9 @@ unique_fd ask_for_listener(int desk, const std::string& address, std::uint16_t p
     record answer = receive_record(desk);
     if (answer.gone || answer.error != 0) refuse_gone();
     if (answer.first.what != 0) refuse(answer.first.what, answer.text);
+    if (answer.cut || !answer.descriptor)
+        refuse(EMFILE, "the listening socket for " + address + ":" + std::to_string(port) +
+                           ": this worker has no descriptor left");
     return std::move(answer.descriptor);
 }
 
@@ -121,6 +126,12 @@ void say_ready(int desk) {
     head question;
     question.what = static_cast<std::int32_t>(desk_request::ready);
     if (!send_record(desk, question, {}, -1)) refuse_gone();
+}
+
+void say_closed(int desk) noexcept {
+    head news;
+    news.what = static_cast<std::int32_t>(desk_request::closed);
+    (void)send_record(desk, news, {}, -1);
 }
 
 desk_news look_at_desk(int desk) {

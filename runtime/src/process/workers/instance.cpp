@@ -7,6 +7,7 @@
 
 #include <exception>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <unistd.h>
@@ -59,7 +60,17 @@ task<worker_end> worker_instance::wait_end() {
         }
         co_return how;
     }
-    const process_status status = co_await child.join();
+    process_status status;
+    try {
+        status = co_await child.join();
+    } catch (const std::system_error& unknown) {
+        how.lost = true;
+        how.reason = unknown.what();
+    }
+    if (how.lost) {
+        kill();
+        co_return how;
+    }
     how.well = status.exit_code() == 0;
     if (how.well) co_return how;
     if (const auto failed = status.exception()) {

@@ -15,7 +15,8 @@ namespace lariat::detail {
 /// How a worker ended.
 struct worker_end {
     bool well = false;
-    std::string reason;  ///< if not: "signal 9", "exit code 3", "std::runtime_error: ..."
+    bool lost = false;   ///< the fork server is gone, and with it whoever could replace a worker
+    std::string reason;  ///< if not well: "signal 9", "exit code 3", "std::runtime_error: ..."
 };
 
 /// One worker that runs: a process or a thread.
@@ -30,7 +31,8 @@ struct worker_instance {
     void ask_to_end() noexcept;
     /// A thread cannot be.
     void kill() noexcept;
-    /// Suspends until it has ended. Once.
+    /// Suspends until it has ended. Once. Of a process that nobody can tell of it kills what is
+    /// left.
     [[nodiscard]] task<worker_end> wait_end();
 
     unsigned index;
@@ -41,8 +43,9 @@ struct worker_instance {
     time_point started;
     bool ready = false;
     bool leaving = false;
+    bool closed = false;  ///< it said that it has closed its listeners
     bool ended = false;
-    call_handle deadline;  ///< when it is killed, if it was asked to end
+    call_handle deadline;  ///< when it is killed, unless it is ready, or has ended, before
 
     [[nodiscard]] int pid() const noexcept;
 };

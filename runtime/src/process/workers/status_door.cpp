@@ -1,8 +1,10 @@
 #include "process/workers/status_door.hpp"
 
 #include <lariat/loop/io.hpp>
+#include <lariat/task/sleep.hpp>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -14,6 +16,9 @@
 namespace lariat::detail {
 
 namespace {
+
+/// Without a descriptor, or memory, for who calls: they wait, and the socket stays readable.
+constexpr std::chrono::milliseconds without_room{50};
 
 [[noreturn]] void refuse(int error, const std::string& path) {
     throw std::system_error(error, std::system_category(), "the status socket " + path);
@@ -47,7 +52,11 @@ task<> answer_all(unique_fd listener, std::function<std::string()> how_things_ar
         co_await wait_readable(listener.get());
         const unique_fd caller(
             ::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-        if (!caller) continue;
+        if (!caller) {
+            const bool gone_again = errno == EAGAIN || errno == ECONNABORTED || errno == EINTR;
+            if (!gone_again) co_await sleep(without_room);
+            continue;
+        }
         const std::string text = how_things_are();
         // A few hundred bytes a worker: they fit the socket, and who does not take them has none.
         (void)::send(caller.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

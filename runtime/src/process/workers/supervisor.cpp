@@ -71,12 +71,17 @@ task<int> supervisor::run() {
 void supervisor::handle(event& news) {
     switch (news.what) {
         case happening::ready: became_ready(news); break;
+        case happening::closed:
+            news.who->closed = true;
+            if (stopping_) close_unused_sockets();
+            break;
         case happening::ended: has_ended(news); break;
         case happening::restart:
             if (!stopping_ && !seats_[news.seat].current) start_current(news.seat);
             break;
         case happening::overdue:
-            if (news.who->ended) break;
+            // It may have become ready while this lay in the queue.
+            if (news.who->ended || (news.who->ready && !news.who->leaving)) break;
             say(called(options_, *news.who) +
                 (news.who->leaving ? " did not end in time" : " was not ready in time") +
                 (options_.mode == workers_mode::processes ? " and is killed"
@@ -110,7 +115,8 @@ supervisor::instance supervisor::start(unsigned index) {
 void supervisor::start_current(unsigned index) {
     try {
         seats_[index].current = start(index);
-    } catch (const std::system_error& failed) {
+        call_when_overdue(seats_[index].current, options_.start_limit);
+    } catch (const std::exception& failed) {
         start_failed(index, failed.what());
     }
 }
@@ -135,14 +141,16 @@ task<> supervisor::watch_desk(instance who) {
         const desk_news news = look_at_desk(who->desk.get());
         if (news.gone) break;
         if (!news.message) continue;
-        if (news.message->what == desk_request::listener)
-            answer(*who, news.message->address, news.message->port);
-        event ready{happening::ready, who->index, who, worker_end()};
-        events_.put_nowait(std::move(ready));
+        const bool refused = news.message->what == desk_request::listener &&
+                             !answer(*who, news.message->address, news.message->port);
+        if (refused) continue;  // that worker can serve nobody
+        const bool closed = news.message->what == desk_request::closed;
+        event said{closed ? happening::closed : happening::ready, who->index, who, worker_end()};
+        events_.put_nowait(std::move(said));
     }
 }
 
-void supervisor::answer(const worker_instance& who, const std::string& address,
+bool supervisor::answer(const worker_instance& who, const std::string& address,
                         std::uint16_t port) {
     int error = 0;
     int listener = -1;
@@ -157,6 +165,7 @@ void supervisor::answer(const worker_instance& who, const std::string& address,
         words = refused.what();
     }
     answer_listener(who.desk.get(), listener, error, words);
+    return error == 0;
 }
 
 task<> supervisor::watch_signals() {
@@ -171,10 +180,10 @@ task<> supervisor::watch_signals() {
 void supervisor::became_ready(const event& news) {
     if (news.who->ready || news.who->ended) return;
     news.who->ready = true;
+    if (!news.who->leaving) (void)news.who->deadline.cancel();
     seat& at = seats_[news.seat];
     at.failed_starts = 0;
     if (at.replacement != news.who) return;
-    (void)at.replacement->deadline.cancel();
     (void)at.restart.cancel();
     const instance old = std::exchange(at.current, std::exchange(at.replacement, nullptr));
     at.crashes = 0;
@@ -188,6 +197,11 @@ void supervisor::became_ready(const event& news) {
 void supervisor::has_ended(event& news) {
     std::erase(running_, news.who);
     seat& at = seats_[news.seat];
+    if (news.how.lost && !stopping_) {
+        say(called(options_, *news.who) + " is lost, and all are stopped: " + news.how.reason);
+        stop_all(1);
+    }
+    if (stopping_) close_unused_sockets();
     if (at.replacement == news.who) {
         at.replacement = nullptr;
         if (!stopping_) replacement_failed(news.seat, news.how.reason);
@@ -197,7 +211,9 @@ void supervisor::has_ended(event& news) {
         at.current = nullptr;
         if (stopping_) return;
         if (news.how.well && !news.who->leaving) {
+            if (at.replacement) return;  // which takes the seat, and its sockets
             at.done = true;
+            sockets_.close_of(news.seat);
         } else {
             crashed(news.seat, *news.who, news.how.well ? "it ended" : news.how.reason);
         }
@@ -212,18 +228,15 @@ void supervisor::crashed(unsigned index, const worker_instance& who, const std::
     seat& at = seats_[index];
     say(called(options_, who) + " crashed: " + reason);
     if (clock::now() - who.started >= options_.most_backoff) at.crashes = 0;
-    if (!who.ready && ++at.failed_starts >= options_.most_failed_starts) {
-        say(options_.name + "-" + std::to_string(index) + " crashed " +
-            std::to_string(at.failed_starts) + " times before it was ready: giving up");
-        stop_all(1);
-        return;
-    }
+    if (!who.ready) ++at.failed_starts;
     back_off(index);
 }
 
 void supervisor::back_off(unsigned index) {
     seat& at = seats_[index];
     if (at.failed_starts >= options_.most_failed_starts) {
+        say(options_.name + "-" + std::to_string(index) + " failed " +
+            std::to_string(at.failed_starts) + " times before it was ready: giving up");
         stop_all(1);
         return;
     }
@@ -248,6 +261,7 @@ void supervisor::begin_reload() {
 }
 
 void supervisor::reload_from(unsigned index) {
+    if (stopping_) return;
     while (index < seats_.size() && seats_[index].done) ++index;
     if (index == seats_.size()) {
         reloading_.reset();
@@ -261,7 +275,7 @@ void supervisor::reload_from(unsigned index) {
         at.replacement = start(index);
         ++at.restarts;
         call_when_overdue(at.replacement, options_.start_limit);
-    } catch (const std::system_error& failed) {
+    } catch (const std::exception& failed) {
         replacement_failed(index, failed.what());
     }
 }
@@ -293,7 +307,21 @@ void supervisor::stop_all(int exit_code) {
     stopping_ = true;
     exit_code_ = exit_code;
     for (seat& each : seats_) (void)each.restart.cancel();
+    sockets_.turn_away();  // before a worker looks into its queue for the last time
     for (const instance& each : running_) ask_to_end(each);
+    close_unused_sockets();
+}
+
+/// Those that no worker will accept from any more.
+void supervisor::close_unused_sockets() noexcept {
+    const auto accepts = [](const instance& each) { return !each->closed; };
+    if (std::ranges::none_of(running_, accepts)) return sockets_.close_all();
+    for (unsigned i = 0; i < seats_.size(); ++i) {
+        const auto of_seat = [&](const instance& each) {
+            return each->index == i && accepts(each);
+        };
+        if (std::ranges::none_of(running_, of_seat)) sockets_.close_of(i);
+    }
 }
 
 std::string supervisor::status() const {

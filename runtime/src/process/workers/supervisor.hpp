@@ -20,10 +20,13 @@ namespace lariat::detail {
 /// decides what follows.
 ///
 /// States of a seat   empty (back-off) -> running -> empty (crashed); running, replaced by another
-///                    that is ready -> running (reload); running -> done (returned by itself)
+///                    that is ready -> running (reload); running -> done (returned by itself:
+///                    its sockets are closed, nobody would take from them)
 /// Reload             seat by seat: start the replacement; when it is ready, ask the old one to
 ///                    end; when that has ended, the next seat. A replacement that does not become
 ///                    ready leaves the old one where it is, and the reload goes on
+/// Stop               no connection gets into a queue any more; each worker serves what its queue
+///                    holds and closes its listeners; a socket that none of them has is closed
 class supervisor {
  public:
     supervisor(worker_function function, const workers_options& options);
@@ -33,7 +36,7 @@ class supervisor {
 
  private:
     using instance = std::shared_ptr<worker_instance>;
-    enum class happening : std::uint8_t { ready, ended, restart, overdue, reload, stop };
+    enum class happening : std::uint8_t { ready, closed, ended, restart, overdue, reload, stop };
     struct event {
         happening what = happening::stop;
         unsigned seat = 0;
@@ -65,10 +68,13 @@ class supervisor {
     void ask_to_end(const instance& who);
     void call_when_overdue(const instance& who, duration limit);
     void stop_all(int exit_code);
+    void close_unused_sockets() noexcept;
     [[nodiscard]] task<> watch_end(instance who);
     [[nodiscard]] task<> watch_desk(instance who);
     [[nodiscard]] task<> watch_signals();
-    void answer(const worker_instance& who, const std::string& address, std::uint16_t port);
+    /// Whether it got its listener.
+    [[nodiscard]] bool answer(const worker_instance& who, const std::string& address,
+                              std::uint16_t port);
     [[nodiscard]] std::string status() const;
     [[nodiscard]] std::optional<unsigned> core_of(unsigned index) const;
 

@@ -7,9 +7,12 @@
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/race.hpp>
 #include <lariat/task/sleep.hpp>
+#include <lariat/task/timeout.hpp>
 
 #include "process/workers/desk.hpp"
+#include "process/workers/sockets.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <memory>
@@ -25,6 +28,10 @@ namespace {
 
 constexpr cell_kind counters_kind{"worker's counters"};
 constexpr auto lag_period = std::chrono::milliseconds(100);
+constexpr auto queue_look = std::chrono::milliseconds(10);
+/// Serving takes what the queue holds within milliseconds of its stop. What is in it after that
+/// came by a handshake that was under way, and has nobody.
+constexpr auto queue_patience = std::chrono::seconds(1);
 
 /// How late the loop comes to what was due: it tells of a handler that holds the thread.
 task<> measure_lag(shared_counters counters) {
@@ -37,15 +44,57 @@ task<> measure_lag(shared_counters counters) {
     }
 }
 
-task<> stop_at_signal(cancel_scope& working, signal_watch& stops) {
+bool anyone_waits(const worker_state& state) noexcept {
+    return std::ranges::any_of(state.listeners, [](const worker_state::held_listener& each) {
+        return waiting_connections(each.listener->descriptor()) != 0;
+    });
+}
+
+/// The function was cancelled. What its queues hold is still for it: serve() takes that before it
+/// drains. Then nobody accepts any more, and an open listener would only make clients believe that
+/// they are served: it is closed, and the supervisor told, which closes its own.
+task<> close_listeners(worker_state& state) {
+    const time_point enough = clock::now() + queue_patience;
+    while (!state.over && anyone_waits(state) && clock::now() < enough) co_await sleep(queue_look);
+    // What was the queue's last may be in the hands of a task that is ready, and has it after a leg
+    // or two; serve() is over it when it waits again.
+    for (int turn = 0; turn < 3; ++turn) co_await yield_now();
+    for (const auto& each : state.listeners) each.listener->close();
+    say_closed(state.order.desk.get());
+}
+
+task<> stop_at_signal(cancel_scope& working, signal_watch& stops, worker_state& state) {
     while (const int number = co_await stops.next()) {
         (void)number;
+        if (working.is_cancelled()) continue;
         working.cancel();
+        co_await close_listeners(state);
     }
+}
+
+/// The same for a thread, which is cancelled as a whole.
+task<> stop_when_cancelled(worker_state& state) {
+    try {
+        for (;;) co_await sleep(std::chrono::hours(1));
+    } catch (const cancelled&) {
+        // What follows is the answer to it.
+    }
+    task<> closing = close_listeners(state);
+    co_await shield(std::move(closing));
 }
 
 task<> run_function(cancel_scope& working, worker_context& context, worker_function function) {
     co_await working.run(function(context));
+}
+
+task<> run_in_thread(worker_state& state, worker_context& context, worker_function function) {
+    struct at_end {
+        bool& over;
+        explicit at_end(bool& told) noexcept : over(told) {}
+        ~at_end() { over = true; }
+    };
+    const at_end marks(state.over);
+    co_await function(context);
 }
 
 }  // namespace
@@ -57,11 +106,13 @@ task<> work_in_process(worker_order order) {
     std::signal(SIGHUP, SIG_IGN);
     const worker_function function = order.function;
     task<> lag = measure_lag(order.counters);
-    worker_context context(std::make_unique<worker_state>(std::move(order)));
+    auto made = std::make_unique<worker_state>(std::move(order));
+    worker_state& state = *made;
+    worker_context context(std::move(made));
     cancel_scope working;
     // Held from before the function says that it is ready: the supervisor may then ask for the end.
     signal_watch stops{signals(SIGTERM)};
-    task<> watcher = stop_at_signal(working, stops);
+    task<> watcher = stop_at_signal(working, stops, state);
     task<> main = run_function(working, context, function);
     co_await race(std::move(main), std::move(watcher), std::move(lag));
 }
@@ -69,9 +120,12 @@ task<> work_in_process(worker_order order) {
 task<> work_in_thread(worker_order order) {
     const worker_function function = order.function;
     task<> lag = measure_lag(order.counters);
-    worker_context context(std::make_unique<worker_state>(std::move(order)));
-    task<> main = function(context);
-    co_await race(std::move(main), std::move(lag));
+    auto made = std::make_unique<worker_state>(std::move(order));
+    worker_state& state = *made;
+    worker_context context(std::move(made));
+    task<> main = run_in_thread(state, context, function);
+    task<> watcher = stop_when_cancelled(state);
+    co_await race(std::move(main), std::move(watcher), std::move(lag));
 }
 
 shared_counters::shared_counters() : handle_(make_cell<worker_counters>(counters_kind)) {}

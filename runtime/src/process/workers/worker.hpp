@@ -61,6 +61,7 @@ struct worker_state {
 
     worker_order order;
     std::vector<held_listener> listeners;
+    bool over = false;  ///< the function has ended
 };
 
 /// The worker's main task, in a process of its own: it ends at SIGTERM.
