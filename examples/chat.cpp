@@ -1,6 +1,5 @@
 // A chat: what one says, all hear. Each client has a bounded queue of lines that one task writes to
-// its socket; who reads too slowly, so that the queue is full, is shown out, and nobody waits for
-// him.
+// its socket; who reads so slowly that it is full is shown out, and nobody waits for him.
 //
 // run: chat [PORT], then: nc 127.0.0.1 8082, in two terminals; the first line is your name
 #include <lariat/lariat.hpp>
@@ -18,7 +17,6 @@
 
 using line = std::shared_ptr<const std::string>;  // one text for all who hear it
 constexpr std::size_t most_unread = 100;
-
 struct member {
     explicit member(std::string called) : name(std::move(called)) {}
     std::string name;
@@ -73,21 +71,11 @@ lariat::task<std::string> take_part(chat_room& here, member& me, lariat::tcp_str
     }
 }
 
-// Empty for one who leaves, takes too long, or says too much.
-lariat::task<std::string> ask_name(lariat::buffered_reader<lariat::tcp_stream>& reader) {
-    try {
-        auto asking = lariat::timeout(std::chrono::seconds(60), reader.read_line());
-        const auto name = co_await std::move(asking);
-        co_return name ? std::string(*name) : std::string();
-    } catch (const std::exception& error) {
-        std::printf("one without a name was lost: %s\n", error.what());
-        co_return std::string();
-    }
-}
-
 lariat::task<> talk(chat_room& here, lariat::tcp_stream client) {
     lariat::buffered_reader reader(client, 4096);  // no line is longer
-    const std::string name = co_await ask_name(reader);
+    auto asking = lariat::nothrow(lariat::timeout(std::chrono::minutes(1), reader.read_line()));
+    const auto got = co_await std::move(asking);  // an error: too slow, or too long a line
+    const std::string name = got ? got->value_or("") : "";
     if (name.empty()) co_return;
     member me(name);
     const std::string how = co_await take_part(here, me, client, reader);
