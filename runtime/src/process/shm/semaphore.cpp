@@ -30,11 +30,15 @@ guarded* guard_of(void* body) noexcept { return &static_cast<semaphore_body*>(bo
 void sweep_body(void* body, owner_id dead) noexcept {
     static_cast<semaphore_body*>(body)->sweep(dead);
 }
+bool keeps(void* body, owner_id who) noexcept {
+    const auto& all = static_cast<semaphore_body*>(body)->held;
+    return all[slot_of(who)].load(std::memory_order_relaxed) != 0;
+}
 
 }  // namespace
 
-const cell_kind semaphore_kind{"semaphore", &guard_of, &sweep_body};
-const cell_kind bounded_semaphore_kind{"bounded semaphore", &guard_of, &sweep_body};
+const cell_kind semaphore_kind{"semaphore", &guard_of, &sweep_body, &keeps};
+const cell_kind bounded_semaphore_kind{"bounded semaphore", &guard_of, &sweep_body, &keeps};
 
 cell_ref make_semaphore(std::size_t permits, bool bounded, bool spent) {
     if (permits > most_permits)
@@ -138,8 +142,7 @@ void semaphore_body::sweep(owner_id dead) noexcept {
         dead_pid.store(pid_of(dead), std::memory_order_relaxed);
         lost_ever.fetch_add(had, std::memory_order_seq_cst);
     }
-    (void)word.bump();
-    word.wake_all();
+    word.sweep();
 }
 
 void semaphore_body::throw_died() const {
