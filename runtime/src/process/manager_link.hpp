@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/base/unique_fd.hpp>
+#include <lariat/loop/loop_ref.hpp>
 #include <lariat/process/manager_call.hpp>
 #include <lariat/process/manager_options.hpp>
 #include <lariat/process/message_stream.hpp>
@@ -47,6 +48,7 @@ struct manager_session {
     void end(const std::exception_ptr& why) noexcept;
 
     scheduler* home;
+    const loop_ref home_loop{loop::current()};
     message_stream stream;
     std::weak_ptr<manager_link> link;
     bool remote = false;
@@ -107,6 +109,8 @@ class manager_link : public std::enable_shared_from_this<manager_link> {
     void send(const door_message& message, parcel& with);
     void check_over();
     void flush_drops() noexcept;
+    void drop_from_afar(std::uint64_t object) noexcept;
+    void tell_drops() noexcept;
     [[nodiscard]] std::exception_ptr death(bool known, int exit_code) const;
     [[nodiscard]] std::shared_ptr<manager_session> open_session();
 
@@ -115,7 +119,7 @@ class manager_link : public std::enable_shared_from_this<manager_link> {
     std::optional<process> child_;
     manager_server* server_ = nullptr;
     std::vector<std::shared_ptr<manager_session>> sessions_;
-    std::vector<std::uint64_t> drops_;  // that found no room, or no loop
+    std::vector<std::uint64_t> drops_;  // that found no room; by an address: on their way home
     std::exception_ptr over_;
     bool remote_ = false;
 };
