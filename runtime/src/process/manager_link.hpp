@@ -25,8 +25,8 @@ class manager_server;
 
 /// One loop's connection to a manager: what is under way over it.
 ///
-/// Invariant    a request is in `waiting` (its task waits), in `late` (its task has given up), or
-///              answered
+/// Invariant    a request is in `waiting` (its task waits), in `late` (its task has given up, or
+///              there was none), or answered
 /// Threads      its loop's
 struct manager_session {
     struct late_request {
@@ -43,6 +43,9 @@ struct manager_session {
     void give_up(manager_wait& wait) noexcept;
     /// Without an answer. False if it cannot be sent.
     bool tell(parcel&& request) noexcept;
+    /// Asks for an answer that nobody waits for: heard() counts it.
+    void ping() noexcept;
+    [[nodiscard]] std::uint64_t heard() const noexcept { return heard_; }
     /// False for what is no answer.
     [[nodiscard]] bool take_answer(parcel&& message) noexcept;
     void end(const std::exception_ptr& why) noexcept;
@@ -57,10 +60,12 @@ struct manager_session {
 
  private:
     void undo(const late_request& request, parcel&& answer) noexcept;
+    void undo_hold(const late_request& request) noexcept;
 
     std::unordered_map<std::uint64_t, manager_wait*> waiting_;
     std::unordered_map<std::uint64_t, late_request> late_;
     std::uint64_t next_id_ = 0;
+    std::uint64_t heard_ = 0;
 };
 
 /// What this process has to do with one manager: a door, and a connection a loop.
