@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -32,6 +33,26 @@ constexpr cell_kind counter_kind{"counter", +[](void* body) noexcept -> guarded*
                                      return &static_cast<counter*>(body)->guard;
                                  }};
 constexpr cell_kind other_kind{"something else"};
+
+/// How often a sweep came by, in all and while the arena was held once.
+struct visits {
+    int all = 0;
+    int in_one_hold = 0;
+    int most_in_one_hold = 0;
+};
+constinit visits visited;
+constexpr cell_kind visited_kind{
+    "visited", nullptr,
+    +[](void*, owner_id) noexcept {
+        ++visited.all;
+        ++visited.in_one_hold;
+        visited.most_in_one_hold = std::max(visited.most_in_one_hold, visited.in_one_hold);
+    },
+    +[](void* body, owner_id) noexcept { return static_cast<counter*>(body)->first != 0; }};
+/// No change is open where the arena's lock was just taken, or is about to be given up.
+void watch_holds() noexcept {
+    if (arena().guard.changes.load() == 0) visited.in_one_hold = 0;
+}
 
 bool same(const lariat::arena_stats& a, const lariat::arena_stats& b) {
     return a.cells == b.cells && a.references == b.references && a.processes == b.processes;
@@ -254,6 +275,81 @@ TEST_CASE("robust lock: without a sweeper, who waits finds out that the holder i
         change.commit();
     }
     CHECK(holder.swept() == SIGKILL);
+}
+
+TEST_CASE("arena: the end of a process visits what it could use, one object at a time") {
+    const auto before = lariat::shared_memory_stats();
+    {
+        std::vector<cell_ref> others;
+        for (int i = 0; i < 1'000; ++i) others.push_back(make_cell<counter>(visited_kind));
+        constexpr int given = 50;
+        std::vector<std::uint64_t> names;
+        for (std::size_t i = 0; i < given; ++i) names.push_back(others[i].share().release());
+        member child([&] {
+            forget_local_cells();  // they are the parent's
+            std::vector<cell_ref> taken;
+            for (const std::uint64_t name : names)
+                taken.push_back(cell_ref::take(transit_ref(name), visited_kind));
+            ::raise(SIGKILL);
+        });
+        visited = visits();
+        between_steps.store(&watch_holds);
+        CHECK(child.swept() == SIGKILL);
+        between_steps.store(nullptr);
+        CHECK(visited.all == given);
+        CHECK(visited.most_in_one_hold == 1);
+        CHECK(lariat::shared_memory_stats().references == before.references + 1'000);
+    }
+    CHECK(same(lariat::shared_memory_stats(), before));
+}
+
+TEST_CASE("arena: what a process keeps in an object without a handle is found at its end") {
+    const auto before = lariat::shared_memory_stats();
+    {
+        const cell_ref mine = make_cell<counter>(visited_kind);
+        const cell_ref other = make_cell<counter>(visited_kind);
+        const std::uint64_t name = mine.share().release();
+        const std::uint64_t unused = other.share().release();
+        member child([&] {
+            forget_local_cells();
+            {
+                const cell_ref kept = cell_ref::take(transit_ref(name), visited_kind);
+                const cell_ref looked_at = cell_ref::take(transit_ref(unused), visited_kind);
+                kept.body<counter>().first = 1;
+            }
+            ::raise(SIGKILL);
+        });
+        visited = visits();
+        CHECK(child.swept() == SIGKILL);
+        CHECK(visited.all == 1);
+        // It is on the list until it goes, for whoever keeps something in it next.
+        member next([] { ::raise(SIGKILL); });
+        CHECK(next.swept() == SIGKILL);
+        CHECK(visited.all == 2);
+    }
+    visited = visits();
+    member last([] { ::raise(SIGKILL); });
+    CHECK(last.swept() == SIGKILL);
+    CHECK(visited.all == 0);
+    CHECK(same(lariat::shared_memory_stats(), before));
+}
+
+TEST_CASE("arena: killed at any step while an object is left or goes, nothing stays") {
+    const auto before = lariat::shared_memory_stats();
+    const int killed = kill_at_every_step(
+        [&] {
+            const cell_ref one = make_cell<counter>(visited_kind);
+            transit_ref second = one.share();
+            one.body<counter>().first = 1;
+            second = transit_ref();  // not the last reference: it becomes loose
+            const cell_ref other = make_cell<counter>(visited_kind);
+        },
+        [&] { CHECK(same(lariat::shared_memory_stats(), before)); });
+    CHECK(killed > 50);
+    visited = visits();
+    member last([] { ::raise(SIGKILL); });
+    CHECK(last.swept() == SIGKILL);
+    CHECK(visited.all == 0);
 }
 
 TEST_CASE("arena: used up, it refuses by name and goes on") {

@@ -20,10 +20,28 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include <sys/socket.h>
+
+namespace lariat::test {
+
+/// Knows how many there are.
+class counted_object {
+ public:
+    counted_object() noexcept { ++all_; }
+    counted_object(const counted_object&) = delete;
+    counted_object& operator=(const counted_object&) = delete;
+    ~counted_object() { --all_; }
+    [[nodiscard]] int living() const noexcept { return all_; }
+
+ private:
+    static inline int all_ = 0;
+};
+
+}  // namespace lariat::test
 
 namespace {
 
@@ -70,6 +88,33 @@ TEST_CASE_FIXTURE(manager_check, "manager address: TCP and a path, with a key") 
         });
     }
     CHECK(!std::filesystem::exists(folder.path("manager")));
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager address: proxies that go on another thread") {
+    with_manager(at_any_port(), [](manager& m) -> task<> {
+        auto mine = co_await m.make<proxy<counted_object>>();
+        const auto come_to = [&](int number) -> task<bool> {
+            const time_point end = clock::now() + 10s;
+            int now = 0;
+            while (now != number && clock::now() < end)
+                now = co_await mine.call<&counted_object::living>();
+            co_return now == number;
+        };
+        manager far = co_await manager::connect(*m.address(), "open sesame");
+        std::optional<proxy<counted_object>> one = co_await far.make<proxy<counted_object>>();
+        std::optional<proxy<counted_object>> two = co_await far.make<proxy<counted_object>>();
+        bool right = co_await come_to(3);
+        CHECK(right);
+        std::thread([&] { one.reset(); }).join();
+        right = co_await come_to(2);
+        CHECK(right);
+        std::thread([&] {
+            two.reset();
+            far = manager();
+        }).join();
+        right = co_await come_to(1);
+        CHECK(right);
+    });
 }
 
 TEST_CASE_FIXTURE(manager_check, "manager address: a wrong key, or none") {

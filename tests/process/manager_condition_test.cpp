@@ -214,6 +214,72 @@ TEST_CASE_FIXTURE(manager_check, "manager condition: one who is cut waits for th
     });
 }
 
+/// So that a test that fails ends.
+task<> go_on_at_last(int pid) {
+    co_await sleep(3s);
+    ::kill(pid, SIGCONT);
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager condition: one who is cut while the manager hangs") {
+    with_manager([](manager& m) -> task<> {
+        place at = co_await make_place(m);
+        auto guard = co_await at.lock.lock();
+        ::kill(m.pid(), SIGSTOP);
+        auto in_any_case = spawn(go_on_at_last(m.pid()));
+        const auto begin = clock::now();
+        int silent = 0;
+        try {
+            co_await timeout(5ms, at.changed.wait(guard));
+        } catch (const manager_silent& error) {
+            silent = error.pid();
+        }
+        CHECK(silent == m.pid());
+        CHECK(clock::now() - begin < 1s);
+        CHECK(!guard);
+        in_any_case.cancel();
+        (void)co_await settled(std::move(in_any_case));
+        ::kill(m.pid(), SIGCONT);
+        guard = co_await at.lock.lock();  // it was given back
+        CHECK(guard);
+    });
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager condition: cut, and then the manager is killed") {
+    run([]() -> task<> {
+        manager m = manager::start();
+        place at = co_await make_place(m);
+        auto guard = co_await at.lock.lock();
+        ::kill(m.pid(), SIGSTOP);
+        auto kill_it = [](int pid) -> task<> {
+            co_await sleep(50ms);  // so that the wait was cut before, unless all is very slow
+            ::kill(pid, SIGKILL);
+        };
+        auto killing = spawn(kill_it(m.pid()));
+        CHECK_THROWS_AS(co_await timeout(5ms, at.changed.wait(guard)), manager_died);
+        CHECK(!guard);
+        co_await killing;
+    }());
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager condition: a notify that comes too late is given on") {
+    with_manager([](manager& m) -> task<> {
+        place at = co_await make_place(m);
+        std::vector<int> order;
+        auto first = co_await spawn_waiter(at, order, 1);
+        auto second = co_await spawn_waiter(at, order, 2);
+        ::kill(m.pid(), SIGSTOP);
+        auto notify = [](managed_condition which) -> task<> { co_await which.notify(); };
+        auto notifying = spawn(notify(at.changed));
+        co_await yield_now();
+        first.cancel();
+        CHECK_THROWS_AS(co_await first, manager_silent);
+        ::kill(m.pid(), SIGCONT);
+        co_await notifying;
+        co_await timeout(10s, std::move(second));
+        CHECK(order == std::vector<int>{2});
+    });
+}
+
 TEST_CASE_FIXTURE(manager_check, "manager condition: it goes with one mutex") {
     with_manager([](manager& m) -> task<> {
         place at = co_await make_place(m);

@@ -166,6 +166,7 @@ TEST_CASE_FIXTURE(manager_check, "manager: it hangs, and what it does too late i
         auto lock = co_await m.make<managed_mutex>();
         co_await queue.put(1);
         ::kill(m.pid(), SIGSTOP);
+        const auto begin = clock::now();
         auto take = [](managed_queue<int> from) -> task<bool> {
             bool cut = false;
             try {
@@ -187,6 +188,7 @@ TEST_CASE_FIXTURE(manager_check, "manager: it hangs, and what it does too late i
         auto both = co_await gather(take(queue), hold(lock));
         CHECK(std::get<0>(both));
         CHECK(std::get<1>(both));
+        CHECK(clock::now() - begin < 1s);
         ::kill(m.pid(), SIGCONT);
         const std::optional<int> item = co_await queue.get();
         CHECK(item == 1);

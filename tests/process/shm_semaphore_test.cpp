@@ -20,6 +20,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -225,6 +226,141 @@ TEST_CASE_FIXTURE(family_check, "shm::bounded_semaphore: a release too many is r
     }());
     CHECK(permits.available() == 2);
     CHECK_THROWS_AS(shm::semaphore(std::size_t{1} << 40), std::invalid_argument);
+}
+
+// How a process that has acquired one ends when another has released it.
+enum class its_end : std::uint8_t { normal, killed };
+void acquire_and_wait(shm::semaphore permits, shm::event has_it, shm::event may_end, its_end how) {
+    permits.acquire_blocking();
+    has_it.set();
+    may_end.wait_blocking();
+    if (how == its_end::killed) (void)::raise(SIGKILL);
+}
+void acquire_bounded(shm::bounded_semaphore permits, shm::event has_it, shm::event may_end,
+                     its_end how) {
+    permits.acquire_blocking();
+    has_it.set();
+    may_end.wait_blocking();
+    if (how == its_end::killed) (void)::raise(SIGKILL);
+}
+void release_one(shm::semaphore permits) { permits.release(); }
+
+TEST_CASE_FIXTURE(family_check, "shm::semaphore: released by another, its holder ends after that") {
+    for (const its_end how : {its_end::normal, its_end::killed}) {
+        shm::semaphore permits(1);
+        const shm::event has_it;
+        const shm::event may_end;
+        process holder = process::start(acquire_and_wait, permits, has_it, may_end, how);
+        has_it.wait_blocking();
+        permits.release();
+        CHECK(permits.available() == 1);
+        may_end.set();
+        (void)holder.join_blocking();
+        CHECK(permits.try_acquire());  // nobody is told: nothing was held
+        CHECK(permits.repair() == 0);
+        permits.release();
+        CHECK(permits.available() == 1);
+    }
+}
+
+TEST_CASE_FIXTURE(family_check, "shm::semaphore: released by another after its holder's end") {
+    for (const its_end how : {its_end::normal, its_end::killed}) {
+        shm::semaphore permits(1);
+        const shm::event has_it;
+        const shm::event may_end;
+        may_end.set();
+        process holder = process::start(acquire_and_wait, permits, has_it, may_end, how);
+        (void)holder.join_blocking();
+        CHECK_THROWS_AS((void)permits.try_acquire(), owner_died);
+        process other = process::start(release_one, permits);
+        CHECK(other.join_blocking().exit_code() == 0);
+        CHECK(permits.available() == 1);
+        CHECK(permits.repair() == 0);
+        CHECK(permits.try_acquire());
+        permits.release();
+        CHECK(permits.available() == 1);
+    }
+}
+
+TEST_CASE_FIXTURE(family_check, "shm::semaphore: releases of others never add up to new permits") {
+    shm::semaphore permits(3);
+    const shm::event has_it;
+    const shm::event may_end;
+    process first = process::start(acquire_and_wait, permits, has_it, may_end, its_end::normal);
+    has_it.wait_blocking();
+    CHECK(permits.try_acquire(2));
+    permits.release(2);  // its own
+    process other = process::start(release_one, permits);
+    CHECK(other.join_blocking().exit_code() == 0);
+    CHECK(permits.available() == 3);
+    CHECK(permits.try_acquire(2));
+    process again = process::start(release_one, permits);
+    CHECK(again.join_blocking().exit_code() == 0);
+    may_end.set();
+    CHECK(first.join_blocking().exit_code() == 0);
+    // Two were acquired and one released for it; the first's was released before it ended.
+    CHECK(permits.repair() == 0);
+    CHECK(permits.available() == 2);
+    permits.release();
+    CHECK(permits.available() == 3);
+    permits.release(2);  // nobody has acquired these: they are new
+    CHECK(permits.available() == 5);
+    CHECK(permits.try_acquire(5));
+    permits.release(5);
+    CHECK(permits.available() == 5);
+}
+
+TEST_CASE_FIXTURE(family_check, "shm::semaphore: a guard whose permit another has released") {
+    shm::semaphore permits(2);
+    {
+        auto held = permits.scoped_acquire_blocking();
+        process other = process::start(release_one, permits);
+        CHECK(other.join_blocking().exit_code() == 0);
+        CHECK(permits.available() == 2);
+    }
+    CHECK(permits.available() == 3);  // two releases of one permit: the second is a new one
+}
+
+TEST_CASE_FIXTURE(family_check, "shm::bounded_semaphore: it is released by whoever comes") {
+    for (const its_end how : {its_end::normal, its_end::killed}) {
+        shm::bounded_semaphore permits(1);
+        const shm::event has_it;
+        const shm::event may_end;
+        process holder = process::start(acquire_bounded, permits, has_it, may_end, how);
+        has_it.wait_blocking();
+        permits.release();
+        CHECK_THROWS_AS(permits.release(), released_too_often);
+        CHECK(permits.try_acquire());
+        may_end.set();
+        (void)holder.join_blocking();
+        CHECK(permits.repair() == 0);
+        permits.release();
+        CHECK_THROWS_AS(permits.release(), released_too_often);
+        CHECK(permits.available() == 1);
+    }
+}
+
+void release_for_another(shm::semaphore permits, int step) {
+    die_at(step);
+    permits.release(2);
+}
+
+TEST_CASE_FIXTURE(family_check, "shm::semaphore: killed at any step while it releases another's") {
+    shm::semaphore permits(3);
+    const int killed = kill_at_every_step(
+        [&](int step) {
+            CHECK(permits.try_acquire(2));
+            return process::start(release_for_another, permits, step);
+        },
+        [&] {
+            CHECK(permits.repair() == 0);
+            if (permits.available() == 1) permits.release(2);
+            CHECK(permits.available() == 3);
+        });
+    CHECK(killed > 5);
+    CHECK(permits.try_acquire(3));
+    permits.release(3);
+    CHECK(permits.available() == 3);
 }
 
 TEST_CASE_FIXTURE(family_check, "shm::semaphore: killed at any step, no permit is lost or made") {

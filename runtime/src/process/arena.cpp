@@ -63,27 +63,46 @@ void unlink(transaction& change, reference& item) noexcept {
     }
 }
 
-void link_cell(transaction& change, cell& item) noexcept {
-    arena_header& all = arena();
-    cell* first = all.cells.load(std::memory_order_relaxed);
+void link_cell(transaction& change, cell& item, std::atomic<cell*>& list) noexcept {
+    cell* first = list.load(std::memory_order_relaxed);
     change.set(item.next, first);
     change.set(item.previous, nullptr);
     if (first != nullptr) change.set(first->previous, &item);
-    change.set(all.cells, &item);
-    change.set(all.cell_count, all.cell_count.load(std::memory_order_relaxed) + 1);
+    change.set(list, &item);
 }
 
-void unlink_cell(transaction& change, cell& item) noexcept {
-    arena_header& all = arena();
+void unlink_cell(transaction& change, cell& item, std::atomic<cell*>& list) noexcept {
     cell* next = item.next.load(std::memory_order_relaxed);
     cell* previous = item.previous.load(std::memory_order_relaxed);
     if (next != nullptr) change.set(next->previous, previous);
     if (previous != nullptr) {
         change.set(previous->next, next);
     } else {
-        change.set(all.cells, next);
+        change.set(list, next);
     }
-    change.set(all.cell_count, all.cell_count.load(std::memory_order_relaxed) - 1);
+}
+
+/// This process's reference to it goes: what it keeps in there all the same must be found.
+void note_what_is_kept(transaction& change, cell& in) noexcept {
+    const cell_kind* const kind = in.kind.get();
+    if (kind == nullptr || kind->keeps == nullptr) return;
+    if (in.loose.load(std::memory_order_relaxed) != 0) return;
+    if (!kind->keeps(in.body(), this_owner.load(std::memory_order_relaxed))) return;
+    link_cell(change, in, arena().loose);
+    change.set(in.loose, 1);
+}
+
+void leave_loose(transaction& change, cell& item) noexcept {
+    if (item.loose.load(std::memory_order_relaxed) == 0) return;
+    arena_header& all = arena();
+    if (all.next_loose.load(std::memory_order_relaxed) == &item)
+        change.set(all.next_loose, item.next.load(std::memory_order_relaxed));
+    unlink_cell(change, item, all.loose);
+    change.set(item.loose, 0);
+}
+
+std::atomic<cell*>& dying_with(owner_id process) noexcept {
+    return arena().slots[slot_of(process)].dying;
 }
 
 /// Counts one more reference to `to`, on `list`. nullptr: no memory.
@@ -115,8 +134,21 @@ cell* remove_reference(transaction& change, reference& gone) noexcept {
     const std::uint32_t left = to->references.load(std::memory_order_relaxed) - 1;
     change.set(to->references, left);
     if (left != 0) return nullptr;
-    change.set(to->freed_by, this_owner.load(std::memory_order_relaxed));
+    leave_loose(change, *to);
+    const owner_id self = this_owner.load(std::memory_order_relaxed);
+    change.set(to->freed_by, self);
+    link_cell(change, *to, dying_with(self));
     return to;
+}
+
+cell* inherit_dying(transaction& change, owner_id dead) noexcept {
+    cell* found = dying_with(dead).load(std::memory_order_relaxed);
+    if (found == nullptr) return nullptr;
+    const owner_id self = this_owner.load(std::memory_order_relaxed);
+    unlink_cell(change, *found, dying_with(dead));
+    link_cell(change, *found, dying_with(self));
+    change.set(found->freed_by, self);
+    return found;
 }
 
 void forget_local_cells() noexcept {
@@ -130,7 +162,9 @@ void free_cell(cell& dying) noexcept {
         transaction change(arena().guard);
         reference* held = dying.held.load(std::memory_order_relaxed);
         if (held == nullptr) {
-            unlink_cell(change, dying);
+            unlink_cell(change, dying, dying_with(dying.freed_by.load(std::memory_order_relaxed)));
+            arena_header& all = arena();
+            change.set(all.cell_count, all.cell_count.load(std::memory_order_relaxed) - 1);
             const std::uint32_t size_class = dying.size_class;
             give_block(change, &dying, size_class);
             trim_block(&dying, size_class);
@@ -148,6 +182,8 @@ void drop_reference(reference& gone) noexcept {
     cell* last = nullptr;
     {
         transaction change(arena().guard);
+        cell& to = *gone.to.load(std::memory_order_relaxed);
+        if (to.references.load(std::memory_order_relaxed) > 1) note_what_is_kept(change, to);
         last = remove_reference(change, gone);
         change.commit();
     }
@@ -248,7 +284,8 @@ cell_ref make_cell_with(const cell_kind& kind, std::size_t bytes,
     record->shared = &made;
     record->held = add_reference(change, made, own_slot().held);
     if (record->held == nullptr) refuse_memory("no shared memory is left for a shared object");
-    link_cell(change, made);
+    arena_header& arena_now = arena();
+    change.set(arena_now.cell_count, arena_now.cell_count.load(std::memory_order_relaxed) + 1);
     local_cell* owned = record.get();
     all.by_address.emplace(&made, std::move(record));
     change.commit();

@@ -26,16 +26,19 @@ static_assert(sizeof(reference) == 32);
 /// Heads a block of shared memory; the body follows.
 ///
 /// Invariant 1  `references` counts the reference records that lead here
-/// Invariant 2  it is on the arena's list of cells from the transaction that makes it to the one
-///              that frees its block. At 0 references it is dying: `freed_by` empties `held`, and
-///              if that process is killed meanwhile, the sweeper goes on
+/// Invariant 2  at 0 references it is dying, and on the list of the process `freed_by`, which
+///              empties `held` and frees the block; if that process is killed meanwhile, the
+///              sweeper goes on
+/// Invariant 3  what a process holds in it is found from the process's references; or it is
+///              `loose`, and on the arena's list of such cells: a process has given its last
+///              reference back and kept something (cell_kind::keeps)
 struct alignas(64) cell {
     image_pointer<cell_kind> kind;
     std::uint32_t size_class;
     std::atomic<std::uint32_t> references;
     std::atomic<owner_id> freed_by;  // whose reference was the last
-    std::uint32_t unused;
-    std::atomic<cell*> next;
+    std::atomic<std::uint32_t> loose;
+    std::atomic<cell*> next;  // of the loose, or of those that are dying
     std::atomic<cell*> previous;
     std::atomic<reference*> held;  // to others, by messages that lie in this object
 
@@ -50,6 +53,8 @@ struct process_slot {
     std::atomic<std::int32_t> pid;
     std::atomic<std::uint32_t> unused;
     std::atomic<reference*> held;
+    std::atomic<reference*> swept;  // once it is dead: those whose cells hold nothing of it
+    std::atomic<cell*> dying;       // that it frees
 };
 
 /// Blocks come in sizes of 32, 64, 96, 128, 192, 256, ... bytes: two to a power of two.
@@ -75,7 +80,8 @@ struct arena_header {
     std::atomic<std::uint64_t> committed;  // bytes that the system has promised
     std::atomic<std::uint64_t> reference_count;
     std::atomic<std::uint64_t> cell_count;
-    std::atomic<cell*> cells;
+    std::atomic<cell*> loose;
+    std::atomic<cell*> next_loose;  // for the sweeper, whose walk lets others in between
     std::array<std::atomic<free_block*>, size_classes> free;
     std::array<process_slot, max_processes> slots;
 };

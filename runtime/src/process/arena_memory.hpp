@@ -52,5 +52,8 @@ void free_cell(cell& dying) noexcept;
 void move_reference(transaction& change, reference& item, std::atomic<reference*>& list) noexcept;
 /// Inside `change`: returns the cell if this was the last that led to it.
 [[nodiscard]] cell* remove_reference(transaction& change, reference& gone) noexcept;
+/// Inside `change`: one of the cells that the dead process was freeing is this one's to free;
+/// nullptr if there is none.
+[[nodiscard]] cell* inherit_dying(transaction& change, owner_id dead) noexcept;
 
 }  // namespace lariat::detail

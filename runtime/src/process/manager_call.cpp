@@ -31,6 +31,14 @@ manager_died::manager_died(const std::string& manager, int pid, bool known, int 
       exit_code_(exit_code) {}
 manager_died::~manager_died() = default;
 
+manager_silent::manager_silent(const std::string& manager, int pid)
+    : std::runtime_error(manager + " (pid " + std::to_string(pid) +
+                         ") gives no answer: whether the lock is held there is not known. It is "
+                         "this task's no more: its guard is empty, and if the manager goes on, the "
+                         "lock is given back"),
+      pid_(pid) {}
+manager_silent::~manager_silent() = default;
+
 authentication_error::authentication_error(const std::string& what) : std::runtime_error(what) {}
 authentication_error::~authentication_error() = default;
 
@@ -38,9 +46,10 @@ namespace detail {
 
 namespace {
 
-// How long one who was cut waits for the manager's word: many round trips, and not so long that a
-// timeout would seem to hang.
-constexpr std::chrono::milliseconds patience{1000};
+// How long one who was cut waits for the manager's word. It does wait, because only the manager
+// knows whether the operation was done before it was withdrawn, and what was done is delivered: an
+// item taken from a queue, a lock. Many round trips, and not so long that a timeout seems to hang.
+constexpr std::chrono::milliseconds patience{500};
 
 }  // namespace
 
@@ -92,21 +101,44 @@ void manager_wait::failed(std::exception_ptr why) noexcept {
     failure_ = std::move(why);
     id_ = 0;
     if (timer_entry::armed()) session_->home->timers.disarm(*this);
-    wake(cut_asked_ ? wake_reason::cut : wake_reason::done);
+    // A timeout does not look at what was cut; but the guard must know what has become of its lock.
+    wake(cut_asked_ && !undo_.holds ? wake_reason::cut : wake_reason::done);
+}
+
+// What holds a lock at its end may have to wait for another holder, so that the manager's word is
+// long in coming; but it answers other questions meanwhile. Silent twice: after a pause of this
+// process the timer comes before what lies in the socket.
+bool manager_wait::may_still_come() noexcept {
+    if (const std::uint64_t now = session_->heard(); now != heard_) {
+        heard_ = now;
+        was_silent_ = false;
+        session_->ping();
+        return true;
+    }
+    return !std::exchange(was_silent_, true);
 }
 
 void manager_wait::give_up() noexcept {
+    if (undo_.holds && may_still_come()) return arm_patience();
     session_->give_up(*this);
-    wake(wake_reason::cut);
+    given_up_ = true;
+    wake(undo_.holds ? wake_reason::done : wake_reason::cut);
+}
+
+void manager_wait::arm_patience() noexcept {
+    scheduler& home = *session_->home;
+    home.timers.arm(*this, saturating_add(home.now(), undo_.holds ? patience / 2 : patience));
 }
 
 void manager_wait::leave(waiter& w) noexcept {
     auto& self = static_cast<manager_wait&>(w);
     self.cut_asked_ = true;
     self.session_->cancel(self);
-    if (self.undo_.never) return;
-    scheduler& home = *self.session_->home;
-    home.timers.arm(self, saturating_add(home.now(), patience));
+    if (self.undo_.holds) {
+        self.heard_ = self.session_->heard();
+        self.session_->ping();
+    }
+    self.arm_patience();
 }
 
 parcel_reader manager_wait::finish() {

@@ -51,9 +51,18 @@ manager_link::~manager_link() {
         const auto found = all.links.find(identity.number);
         if (found != all.links.end() && found->second.expired()) all.links.erase(found);
     }
-    // Their readers see the end. Those of other loops see it when the manager closes them.
-    for (const auto& session : sessions_)
-        if (session->home == this_scheduler) session->stream.close();
+    // Their readers see the end. Those of other loops see it when the manager closes them, which it
+    // does not do for one that was reached by its address.
+    for (const auto& session : sessions_) {
+        if (session->home == this_scheduler) {
+            session->stream.close();
+        } else if (remote_) {
+            try {
+                (void)session->home_loop.post([session] { session->stream.close(); });
+            } catch (const std::bad_alloc&) {  // it stays until that loop's end
+            }
+        }
+    }
     if (child_) {
         parcel nothing;
         (void)send_through_door(door_.get(), door_message(), nothing, door_patience::none);
@@ -145,22 +154,47 @@ void manager_link::drop(std::uint64_t object) noexcept {
         message.object = object;
         return server_->take_own(message, parcel());
     }
+    if (remote_) return drop_from_afar(object);
+    const std::lock_guard lock(mutex_);
+    if (over_ != nullptr) return;
+    try {
+        drops_.push_back(object);
+    } catch (const std::bad_alloc&) {  // it stays until this process's end
+        return;
+    }
+    flush_drops();
+}
+
+// Over the one connection there is, whose loop may be another's.
+void manager_link::drop_from_afar(std::uint64_t object) noexcept {
+    std::optional<loop_ref> elsewhere;
+    try {
+        const std::lock_guard lock(mutex_);
+        if (over_ != nullptr || sessions_.empty()) return;
+        drops_.push_back(object);
+        if (sessions_.front()->home != this_scheduler) elsewhere = sessions_.front()->home_loop;
+        if (elsewhere)
+            // Closed meanwhile: then the connection has gone, and what it held.
+            (void)elsewhere->post([link = weak_from_this()] {
+                if (const auto self = link.lock()) self->tell_drops();
+            });
+    } catch (const std::bad_alloc&) {  // it stays until the next drop, or the connection's end
+        return;
+    }
+    if (!elsewhere) tell_drops();
+}
+
+// Pre: on the connection's loop.
+void manager_link::tell_drops() noexcept {
     std::shared_ptr<manager_session> session;
+    std::vector<std::uint64_t> drops;
     {
         const std::lock_guard lock(mutex_);
-        if (over_ != nullptr) return;
-        try {
-            drops_.push_back(object);
-        } catch (const std::bad_alloc&) {  // it stays until this process's end
-            return;
-        }
-        if (!remote_) return flush_drops();
-        if (!sessions_.empty() && sessions_.front()->home == this_scheduler) {
-            session = sessions_.front();
-        }
-        if (session == nullptr) return;
+        if (sessions_.empty()) return;
+        session = sessions_.front();
+        drops.swap(drops_);
     }
-    for (const std::uint64_t each : std::exchange(drops_, {})) {
+    for (const std::uint64_t each : drops) {
         parcel request;
         parcel_writer to(request);
         manager_request head;

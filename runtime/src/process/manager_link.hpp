@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/base/unique_fd.hpp>
+#include <lariat/loop/loop_ref.hpp>
 #include <lariat/process/manager_call.hpp>
 #include <lariat/process/manager_options.hpp>
 #include <lariat/process/message_stream.hpp>
@@ -24,8 +25,8 @@ class manager_server;
 
 /// One loop's connection to a manager: what is under way over it.
 ///
-/// Invariant    a request is in `waiting` (its task waits), in `late` (its task has given up), or
-///              answered
+/// Invariant    a request is in `waiting` (its task waits), in `late` (its task has given up, or
+///              there was none), or answered
 /// Threads      its loop's
 struct manager_session {
     struct late_request {
@@ -42,11 +43,15 @@ struct manager_session {
     void give_up(manager_wait& wait) noexcept;
     /// Without an answer. False if it cannot be sent.
     bool tell(parcel&& request) noexcept;
+    /// Asks for an answer that nobody waits for: heard() counts it.
+    void ping() noexcept;
+    [[nodiscard]] std::uint64_t heard() const noexcept { return heard_; }
     /// False for what is no answer.
     [[nodiscard]] bool take_answer(parcel&& message) noexcept;
     void end(const std::exception_ptr& why) noexcept;
 
     scheduler* home;
+    const loop_ref home_loop{loop::current()};
     message_stream stream;
     std::weak_ptr<manager_link> link;
     bool remote = false;
@@ -55,10 +60,12 @@ struct manager_session {
 
  private:
     void undo(const late_request& request, parcel&& answer) noexcept;
+    void undo_hold(const late_request& request) noexcept;
 
     std::unordered_map<std::uint64_t, manager_wait*> waiting_;
     std::unordered_map<std::uint64_t, late_request> late_;
     std::uint64_t next_id_ = 0;
+    std::uint64_t heard_ = 0;
 };
 
 /// What this process has to do with one manager: a door, and a connection a loop.
@@ -107,6 +114,8 @@ class manager_link : public std::enable_shared_from_this<manager_link> {
     void send(const door_message& message, parcel& with);
     void check_over();
     void flush_drops() noexcept;
+    void drop_from_afar(std::uint64_t object) noexcept;
+    void tell_drops() noexcept;
     [[nodiscard]] std::exception_ptr death(bool known, int exit_code) const;
     [[nodiscard]] std::shared_ptr<manager_session> open_session();
 
@@ -115,7 +124,7 @@ class manager_link : public std::enable_shared_from_this<manager_link> {
     std::optional<process> child_;
     manager_server* server_ = nullptr;
     std::vector<std::shared_ptr<manager_session>> sessions_;
-    std::vector<std::uint64_t> drops_;  // that found no room, or no loop
+    std::vector<std::uint64_t> drops_;  // that found no room; by an address: on their way home
     std::exception_ptr over_;
     bool remote_ = false;
 };

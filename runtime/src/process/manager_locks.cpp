@@ -4,6 +4,8 @@
 #include <lariat/process/managed_mutex.hpp>
 #include <lariat/process/managed_semaphore.hpp>
 
+#include "process/manager_link.hpp"
+
 #include <memory>
 #include <stdexcept>
 #include <typeinfo>
@@ -111,6 +113,16 @@ task<> served_condition::wait(manager_caller who, std::uint64_t mutex_id) {
     given_ = lock->hold();
 }
 
+void served_condition::abandon(manager_caller who, std::uint64_t mutex_id) {
+    const auto lock =
+        std::static_pointer_cast<served_mutex>(object_beside(who, mutex_id, typeid(served_mutex)));
+    const bool notified = given_ != 0 && given_ == lock->hold();
+    lock->unlock(who);
+    if (!notified) return;
+    given_ = 0;
+    line_.notify();
+}
+
 void served_condition::left(std::uint64_t connection) {
     if (lock_ == nullptr) return;
     lock_->left(connection);  // what a wait has taken again after the connection's end, too
@@ -120,7 +132,15 @@ void served_condition::left(std::uint64_t connection) {
 }
 
 managed_condition_wait::managed_condition_wait(const managed_ref& condition, managed_guard& held)
-    : manager_wait(condition, pack(*condition, held), typeid(method), undo()), held_(&held) {}
+    : manager_wait(condition, pack(*condition, held), typeid(method), undo(held)), held_(&held) {}
+
+manager_undo managed_condition_wait::undo(const managed_guard& held) noexcept {
+    manager_undo giving_up;
+    giving_up.key = call_key<method_call<served_condition, &served_condition::abandon>>;
+    giving_up.holds = true;
+    giving_up.argument = held.held_ != nullptr ? held.held_->id() : 0;
+    return giving_up;
+}
 
 parcel managed_condition_wait::pack(const managed_object& condition, const managed_guard& held) {
     require(held.held_ != nullptr,
@@ -133,6 +153,11 @@ parcel managed_condition_wait::pack(const managed_object& condition, const manag
 }
 
 void managed_condition_wait::await_resume() {
+    if (given_up()) {
+        held_->held_ = nullptr;
+        const manager_identity& silent = object()->link().identity;
+        throw manager_silent(silent.name, silent.pid);
+    }
     if (connection_lost()) held_->held_ = nullptr;  // with it has gone what it held
     parcel_reader from = finish();
     from.finish();

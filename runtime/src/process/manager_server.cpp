@@ -123,6 +123,9 @@ bool manager_server::obey(const session_ref& session, parcel&& message) {
             case verb::forget: forget(*session, head, std::move(message)); return true;
             case verb::cancel: cancel(*session, head.id); return true;
             case verb::drop: session->member->drop(head.object); return true;
+            case verb::ping:
+                answer(*session, head.id, manager_answer::verb::value, value_answer(head.id));
+                return true;
         }
     } catch (...) {  // what the operation threw, or there is no memory for it
         answer(*session, head.id, manager_answer::verb::thrown,

@@ -102,10 +102,23 @@ bool manager_session::tell(parcel&& request) noexcept {
     return over == nullptr && stream.push(std::move(request));
 }
 
+void manager_session::ping() noexcept {
+    const std::uint64_t id = ++next_id_;
+    parcel request;
+    parcel_writer to(request);
+    manager_request head;
+    head.what = manager_request::verb::ping;
+    head.id = id;
+    to.append(&head, sizeof head);
+    late_.emplace(id, late_request{0, manager_undo()});
+    (void)tell(std::move(request));
+}
+
 bool manager_session::take_answer(parcel&& message) noexcept {
     manager_answer head;
     if (message.bytes.size() < sizeof head) return false;
     std::memcpy(&head, message.bytes.data(), sizeof head);
+    ++heard_;
     if (head.kind == manager_answer::verb::bye) {
         said_bye = true;
         return true;
@@ -120,8 +133,23 @@ bool manager_session::take_answer(parcel&& message) noexcept {
     if (late == late_.end()) return false;
     const late_request request = late->second;
     late_.erase(late);
-    if (head.kind == manager_answer::verb::value) undo(request, std::move(message));
+    if (request.undo.holds) {
+        if (head.kind != manager_answer::verb::thrown) undo_hold(request);
+    } else if (head.kind == manager_answer::verb::value) {
+        undo(request, std::move(message));
+    }
     return true;
+}
+
+void manager_session::undo_hold(const late_request& request) noexcept {
+    parcel taken;
+    parcel_writer to(taken);
+    manager_request head;
+    head.object = request.object;
+    head.key = request.undo.key;
+    to.append(&head, sizeof head);
+    write_value(to, request.undo.argument);
+    (void)tell(std::move(taken));
 }
 
 void manager_session::undo(const late_request& request, parcel&& answer) noexcept {

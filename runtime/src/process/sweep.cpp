@@ -32,26 +32,53 @@ bool is_zombie(pid_t pid) noexcept {
     return bracket + 2 < end && (bracket[2] == 'Z' || bracket[2] == 'X');
 }
 
-/// What the dead process held in shared objects. The arena's lock is held meanwhile, so no object
-/// comes or goes; therefore nobody may ask the arena for anything while it holds an object's lock.
-void sweep_cells(owner_id dead) noexcept {
-    transaction walk(arena().guard);
-    for (cell* at = arena().cells.load(std::memory_order_relaxed); at != nullptr;
-         at = at->next.load(std::memory_order_relaxed)) {
-        if (at->references.load(std::memory_order_relaxed) == 0) continue;
-        const cell_kind& kind = *at->kind.get();
-        if (kind.guard != nullptr) kind.guard(at->body())->recover(dead);
-        if (kind.sweep != nullptr) kind.sweep(at->body(), dead);
-    }
-    walk.commit();
+/// What the dead process held in one shared object. The arena's lock is held meanwhile, so that the
+/// object stays; therefore nobody may ask the arena for anything while it holds an object's lock.
+void sweep_cell(cell& at, owner_id dead) noexcept {
+    const cell_kind& kind = *at.kind.get();
+    if (kind.guard != nullptr) kind.guard(at.body())->recover(dead);
+    if (kind.sweep != nullptr) kind.sweep(at.body(), dead);
 }
 
-void sweep_references(owner_id dead) noexcept {
+/// The objects that it had references to, which are all that it can have been doing something with.
+/// One at a time: a process with many of them does not keep the others from the arena.
+void sweep_held(owner_id dead) noexcept {
+    process_slot& of = slot(dead);
+    for (;;) {
+        transaction walk(arena().guard);
+        reference* first = of.held.load(std::memory_order_relaxed);
+        if (first == nullptr) return walk.commit();
+        move_reference(walk, *first, of.swept);
+        sweep_cell(*first->to.load(std::memory_order_relaxed), dead);
+        walk.commit();
+    }
+}
+
+/// Those in which it may have left something when it gave its references back.
+void sweep_loose(owner_id dead) noexcept {
+    arena_header& all = arena();
+    {
+        transaction begin(all.guard);
+        begin.set(all.next_loose, all.loose.load(std::memory_order_relaxed));
+        begin.commit();
+    }
+    // What becomes loose from now on did so by a living process, or is among those swept before.
+    for (;;) {
+        transaction walk(all.guard);
+        cell* at = all.next_loose.load(std::memory_order_relaxed);
+        if (at == nullptr) return walk.commit();
+        walk.set(all.next_loose, at->next.load(std::memory_order_relaxed));
+        sweep_cell(*at, dead);
+        walk.commit();
+    }
+}
+
+void sweep_references(std::atomic<reference*>& list) noexcept {
     for (;;) {
         cell* last = nullptr;
         {
             transaction change(arena().guard);
-            reference* first = slot(dead).held.load(std::memory_order_relaxed);
+            reference* first = list.load(std::memory_order_relaxed);
             if (first == nullptr) return change.commit();
             last = remove_reference(change, *first);
             change.commit();
@@ -65,15 +92,10 @@ void finish_freeing(owner_id dead) noexcept {
     for (;;) {
         cell* found = nullptr;
         {
-            transaction look(arena().guard);
-            found = arena().cells.load(std::memory_order_relaxed);
-            while (found != nullptr && (found->references.load(std::memory_order_relaxed) != 0 ||
-                                        found->freed_by.load(std::memory_order_relaxed) != dead))
-                found = found->next.load(std::memory_order_relaxed);
             // From now on it is this process that frees it: its own death, too, can be swept.
-            if (found != nullptr)
-                look.set(found->freed_by, this_owner.load(std::memory_order_relaxed));
-            look.commit();
+            transaction change(arena().guard);
+            found = inherit_dying(change, dead);
+            change.commit();
         }
         if (found == nullptr) return;
         free_cell(*found);
@@ -117,8 +139,10 @@ pid_t pid_of(owner_id owner) noexcept {
 
 void sweep_process(owner_id dead) noexcept {
     arena().guard.recover(dead);
-    sweep_cells(dead);
-    sweep_references(dead);
+    sweep_held(dead);
+    sweep_loose(dead);
+    sweep_references(slot(dead).swept);
+    sweep_references(slot(dead).held);  // what was entrusted to it meanwhile
     finish_freeing(dead);
     slot(dead).owner.store(nobody, std::memory_order_release);
 }

@@ -35,10 +35,14 @@ struct cell_kind {
     const char* name;
     /// Where its body keeps its lock, for a kind that has one.
     guarded* (*guard)(void* body) noexcept = nullptr;
-    /// Gives back what the dead process held, and wakes all who wait: a wake may have gone to the
-    /// dead. Runs in the fork server, which neither allocates nor waits for a living holder here;
-    /// `guard` was recovered before.
+    /// Gives back what the dead process held, and wakes all who may wait: a wake may have gone to
+    /// the dead. Called for the objects that it had references to, and for those that it keeps
+    /// something in. Runs in the fork server, which neither allocates nor waits for a living holder
+    /// here; `guard` was recovered before.
     void (*sweep)(void* body, owner_id dead) noexcept = nullptr;
+    /// Whether something in there stays the process's own when it has no handle any more, as a
+    /// permit that it has acquired. Under the arena's lock: a look, no more.
+    bool (*keeps)(void* body, owner_id who) noexcept = nullptr;
 };
 
 struct cell;

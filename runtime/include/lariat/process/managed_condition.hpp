@@ -25,6 +25,8 @@ class LARIAT_EXPORT served_condition {
  public:
     /// Errors: std::logic_error if the caller does not hold the mutex; std::invalid_argument.
     task<> wait(manager_caller who, std::uint64_t mutex_id);
+    /// What a wait has led to goes back: nobody is there any more.
+    void abandon(manager_caller who, std::uint64_t mutex_id);
     void notify(std::size_t count) noexcept { line_.notify(count); }
     void left(std::uint64_t connection);
 
@@ -44,11 +46,7 @@ class LARIAT_EXPORT managed_condition_wait : public manager_wait {
  private:
     [[nodiscard]] static parcel pack(const managed_object& condition, const managed_guard& held);
     // Whether the lock is held at the end of a wait that was cut is for the manager to say.
-    [[nodiscard]] static manager_undo undo() noexcept {
-        manager_undo none;
-        none.never = true;
-        return none;
-    }
+    [[nodiscard]] static manager_undo undo(const managed_guard& held) noexcept;
 
     managed_guard* held_;
 };
@@ -84,8 +82,10 @@ class managed_condition : public detail::proxy_of<managed_condition, detail::ser
     /// Errors: std::logic_error if the lock was taken on another loop; std::invalid_argument if
     /// `held` is of another manager, of a semaphore, or not of the mutex of the first wait; where
     /// the connection has gone, as by manager_died, `held` is empty. Cancel: takes the lock again,
-    /// which cannot be cancelled, and then throws; so it also waits for a manager that hangs. One
-    /// who was notified before it was cancelled returns.
+    /// which cannot be cancelled, and then throws; one who was notified before it was cancelled
+    /// returns. A manager that answers nothing for half a second after it ends that as well:
+    /// manager_silent instead of the cancellation, and `held` is empty; what the manager does
+    /// later, it takes back.
     [[nodiscard("a wait does nothing until it is awaited: co_await it")]]
     detail::managed_condition_wait wait(managed_guard& held) const {
         return detail::managed_condition_wait(checked(), held);

@@ -27,7 +27,7 @@ struct manager_session;
 
 /// Heads a request. The arguments follow; of make and get, the name before them.
 struct manager_request {
-    enum class verb : std::uint64_t { call, make, get, forget, cancel, drop };
+    enum class verb : std::uint64_t { call, make, get, forget, cancel, drop, ping };
 
     std::uint64_t id = 0;  ///< 0: no answer is wanted
     std::uint64_t object = 0;
@@ -60,14 +60,18 @@ using managed_ref = std::shared_ptr<const managed_object>;
 struct manager_undo {
     std::uint64_t key = 0;  ///< called with the answer; 0: nothing is to be undone
     bool drops = false;     ///< the answer is an object, to be given back
-    bool never = false;     ///< its answer is waited for, however long that takes
+    /// It holds a lock at its end, cut or not: its answer is waited for as long as the manager
+    /// answers at all. `key` is called with `argument` then.
+    bool holds = false;
+    std::uint64_t argument = 0;
 };
 
 /// Sends a request and waits for its answer.
 ///
-/// Cancel       withdraws it; the server's word decides. If that does not come for a second, the
-///              wait ends all the same, and an answer that comes later is undone; not so where
-///              manager_undo::never says that the word is needed
+/// Cancel       withdraws it; the server's word decides. If that does not come for half a second,
+///              the wait ends all the same, and an answer that comes later is undone. Where
+///              manager_undo::holds says that the word may be long in coming, only a manager that
+///              answers nothing else for so long ends it
 class LARIAT_EXPORT manager_wait : public wait_point, public single_step, private timer_entry {
  public:
     manager_wait(managed_ref object, parcel&& request, const std::type_info& name,
@@ -91,6 +95,8 @@ class LARIAT_EXPORT manager_wait : public wait_point, public single_step, privat
     [[nodiscard]] const managed_ref& object() const noexcept { return object_; }
     /// Whether the connection has gone, and with it what it held.
     [[nodiscard]] bool connection_lost() const noexcept { return failure_ != nullptr; }
+    /// Whether it was cut, and the manager has not said a word.
+    [[nodiscard]] bool given_up() const noexcept { return given_up_; }
 
  private:
     friend struct manager_session;
@@ -100,6 +106,8 @@ class LARIAT_EXPORT manager_wait : public wait_point, public single_step, privat
     void answered(parcel&& answer) noexcept;
     void failed(std::exception_ptr why) noexcept;
     void give_up() noexcept;
+    [[nodiscard]] bool may_still_come() noexcept;
+    void arm_patience() noexcept;
     static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 
@@ -110,7 +118,10 @@ class LARIAT_EXPORT manager_wait : public wait_point, public single_step, privat
     std::shared_ptr<manager_session> session_;
     std::uint64_t id_ = 0;  // 0: not under way
     std::exception_ptr failure_;
+    std::uint64_t heard_ = 0;  // how many answers the session had, when this was last looked at
     bool cut_asked_ = false;
+    bool was_silent_ = false;
+    bool given_up_ = false;
 };
 
 template <class T>
@@ -273,7 +284,9 @@ class proxy : public detail::proxy_of<proxy<T>, T> {
     /// remote_error); manager_died; closed_error after shutdown(); parcel_error, std::logic_error
     /// if the manager's program does not know the method; limit_error (more than 253 descriptors) ·
     /// Cancel: withdrawn: a plain method that has not begun never will, a task is cancelled there;
-    /// what had ended before that stands, and its result is delivered.
+    /// what had ended before that stands, and its result is delivered. So it waits for the
+    /// manager's word, for half a second at most: what a hanging one does later is undone where it
+    /// can be.
     template <auto Method, class... Args>
     [[nodiscard]] auto call(Args&&... args) const {
         return this->template ask<Method>(std::forward<Args>(args)...);

@@ -25,6 +25,20 @@ class LARIAT_EXPORT manager_died : public std::runtime_error {
     int exit_code_;
 };
 
+/// A manager's process, stopped or stuck, answered nothing for half a second when a wait was cut
+/// that holds a lock at its end. The guard is empty; if the manager goes on, the lock is given
+/// back.
+class LARIAT_EXPORT manager_silent : public std::runtime_error {
+ public:
+    manager_silent(const std::string& manager, int pid);
+    ~manager_silent() override;
+
+    [[nodiscard]] int pid() const noexcept { return pid_; }
+
+ private:
+    int pid_;
+};
+
 /// Two programs that met at a manager's address do not have the same key; or one of them is no
 /// manager at all.
 class LARIAT_EXPORT authentication_error : public std::runtime_error {

@@ -177,8 +177,7 @@ void barrier_body::sweep(owner_id dead) noexcept {
         if (static_cast<std::int32_t>(in - died_in.load(std::memory_order_relaxed)) > 0)
             died_in.store(in, std::memory_order_seq_cst);
     }
-    (void)word.bump();
-    word.wake_all();
+    word.sweep();
 }
 
 }  // namespace detail

@@ -10,9 +10,14 @@ namespace detail {
 
 namespace {
 
-constexpr cell_kind kind{"shm::condition", nullptr, +[](void* body, owner_id) noexcept {
-                             static_cast<condition_body*>(body)->sweep();
-                         }};
+// Who gives its last handle back may have been notified and have done nothing about it yet: if it
+// ends like that, those who wait shall look again.
+constexpr cell_kind kind{
+    "shm::condition", nullptr,
+    +[](void* body, owner_id) noexcept { static_cast<condition_body*>(body)->sweep(); },
+    +[](void* body, owner_id) noexcept {
+        return static_cast<condition_body*>(body)->is_awaited();
+    }};
 
 }  // namespace
 
@@ -65,10 +70,7 @@ void condition_body::sweep() noexcept {
     std::uint64_t all = drawn.load(std::memory_order_seq_cst);
     while (before < all && !called.compare_exchange_weak(before, all, std::memory_order_seq_cst)) {
     }
-    for (wait_word& lane : lanes) {
-        (void)lane.bump();
-        lane.wake_all();
-    }
+    for (wait_word& lane : lanes) lane.sweep();
 }
 
 const wait_kind condition_wait::kind_of_wait{"a shm::condition to be notified",

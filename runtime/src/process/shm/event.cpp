@@ -13,9 +13,11 @@ namespace {
 
 constexpr int all = std::numeric_limits<int>::max();
 
-// Who died may have set it and not yet woken those who wait.
+// Who died may have set it and not yet woken those who wait. 0: nobody has ever waited or set it.
 constexpr cell_kind kind{"shm::event", nullptr, +[](void* body, owner_id) noexcept {
-                             (void)futex_wake(static_cast<event_body*>(body)->word, all);
+                             auto& word = static_cast<event_body*>(body)->word;
+                             if (word.load(std::memory_order_seq_cst) != 0)
+                                 (void)futex_wake(word, all);
                          }};
 
 }  // namespace

@@ -29,6 +29,9 @@ futex_step lock_word::attempt_slowly(lock_request& who) noexcept {
             step();
             return futex_step::done();
         }
+        // Before the word, which the sweeper looks at first.
+        if ((history_.load(std::memory_order_relaxed) & has_slept) == 0)
+            history_.fetch_or(has_slept, std::memory_order_seq_cst);
         const std::uint32_t waited_for = seen | has_waiters;
         if (seen != waited_for &&
             !word_.compare_exchange_weak(seen, waited_for, std::memory_order_acquire))
@@ -69,12 +72,18 @@ void lock_word::release_slowly() noexcept {
 void lock_word::sweep(owner_id dead) noexcept {
     std::uint32_t seen = word_.load(std::memory_order_acquire);
     // 0 if the fork server has swept it meanwhile, and noted its pid.
-    if (const int pid = pid_of(dead); pid != 0 && (seen & owner_bits) == dead)
-        dead_pid_.store(pid, std::memory_order_relaxed);
-    while ((seen & owner_bits) == dead &&
-           !word_.compare_exchange_weak(seen, has_died, std::memory_order_acq_rel)) {
+    if (const int pid = pid_of(dead); pid != 0 && (seen & owner_bits) == dead) {
+        std::uint32_t before = history_.load(std::memory_order_relaxed);
+        while (!history_.compare_exchange_weak(
+            before, (before & has_slept) | static_cast<std::uint32_t>(pid),
+            std::memory_order_relaxed)) {
+        }
     }
-    (void)futex_wake(word_, all);
+    while ((seen & owner_bits) == dead &&
+           !word_.compare_exchange_weak(seen, has_died, std::memory_order_seq_cst)) {
+    }
+    // Bit 31 of the word does not tell: who gives the lock back takes it away, and then wakes.
+    if ((history_.load(std::memory_order_seq_cst) & has_slept) != 0) (void)futex_wake(word_, all);
 }
 
 }  // namespace lariat::detail

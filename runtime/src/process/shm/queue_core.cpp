@@ -66,9 +66,13 @@ void wake_all(wait_word& who) noexcept {
 
 }  // namespace
 
-const cell_kind queue_kind{"queue", nullptr, +[](void* body, owner_id dead) noexcept {
-                               static_cast<queue_body*>(body)->sweep(dead);
-                           }};
+const cell_kind queue_kind{
+    "queue", nullptr,
+    +[](void* body, owner_id dead) noexcept { static_cast<queue_body*>(body)->sweep(dead); },
+    +[](void* body, owner_id who) noexcept {
+        return static_cast<queue_body*>(body)->held[slot_of(who)].load(std::memory_order_relaxed) !=
+               0;
+    }};
 
 queue_body::queue_body(const shape& wanted) noexcept
     : of(wanted),
@@ -301,10 +305,7 @@ void queue_body::sweep(owner_id dead) noexcept {
     take_over(get, head);
     lost.fetch_add(held[slot_of(dead)].exchange(0, std::memory_order_relaxed),
                    std::memory_order_seq_cst);
-    for (wait_word* each : {&items, &room, &joiners}) {
-        (void)each->bump();
-        each->wake_all();
-    }
+    for (wait_word* each : {&items, &room, &joiners}) each->sweep();
 }
 
 transit_ref box_item(parcel&& item) {

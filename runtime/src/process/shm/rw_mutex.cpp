@@ -180,10 +180,7 @@ void rw_mutex_body::sweep(owner_id dead) noexcept {
         lost.fetch_add(had, std::memory_order_seq_cst);
     }
     gone.fetch_add(waiting[slot].exchange(0, std::memory_order_relaxed), std::memory_order_seq_cst);
-    for (wait_word* each : {&to_write, &to_read}) {
-        (void)each->bump();
-        each->wake_all();
-    }
+    for (wait_word* each : {&to_write, &to_read}) each->sweep();
 }
 
 void rw_mutex_body::throw_died(const request& who) const {

@@ -6,6 +6,7 @@
 #include "process/arena_layout.hpp"
 #include "process/slots.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -30,11 +31,15 @@ guarded* guard_of(void* body) noexcept { return &static_cast<semaphore_body*>(bo
 void sweep_body(void* body, owner_id dead) noexcept {
     static_cast<semaphore_body*>(body)->sweep(dead);
 }
+bool keeps(void* body, owner_id who) noexcept {
+    const auto& all = static_cast<semaphore_body*>(body)->held;
+    return all[slot_of(who)].load(std::memory_order_relaxed) != 0;
+}
 
 }  // namespace
 
-const cell_kind semaphore_kind{"semaphore", &guard_of, &sweep_body};
-const cell_kind bounded_semaphore_kind{"bounded semaphore", &guard_of, &sweep_body};
+const cell_kind semaphore_kind{"semaphore", &guard_of, &sweep_body, &keeps};
+const cell_kind bounded_semaphore_kind{"bounded semaphore", &guard_of, &sweep_body, &keeps};
 
 cell_ref make_semaphore(std::size_t permits, bool bounded, bool spent) {
     if (permits > most_permits)
@@ -45,9 +50,18 @@ cell_ref make_semaphore(std::size_t permits, bool bounded, bool spent) {
                                      bounded ? count : 0U, spent);
 }
 
+// What somebody had given back for a process that has ended since was not lost with it.
+void semaphore_body::settle(transaction& change) noexcept {
+    const std::uint32_t settled = std::min(lost(), returned.load(std::memory_order_relaxed));
+    if (settled == 0) return;
+    change.set(returned, returned.load(std::memory_order_relaxed) - settled);
+    change.set(repaired, repaired.load(std::memory_order_relaxed) + settled);
+}
+
 // Inside a transaction's lock; true if it is decided.
 bool semaphore_body::take(request& who) noexcept {
     transaction change(guard);
+    settle(change);
     who.died = lost() != 0;
     const std::uint32_t free = available.load(std::memory_order_relaxed);
     const bool taken = !who.died && free >= who.count;
@@ -77,17 +91,43 @@ futex_step semaphore_body::attempt(request& who) noexcept {
     return word.wait(value);
 }
 
-// False if this process holds fewer, and the semaphore is a bounded one.
-bool semaphore_body::add(std::uint32_t count, std::uint32_t& holds) noexcept {
+// Whose permits `count` were, of which `taken` were anybody's: this process's first, then the
+// dead's, then those of a living one, which must not be written here: that process's end may be
+// noted at any time. So they are counted, until it releases or ends.
+void semaphore_body::account(transaction& change, std::uint32_t count,
+                             std::uint32_t taken) noexcept {
+    std::atomic<std::uint32_t>& mine = held[own_slot()];
+    const std::uint32_t holds = mine.load(std::memory_order_relaxed);
+    const std::uint32_t own = std::min(count, holds);
+    if (own != 0) change.set(mine, holds - own);
+    const std::uint32_t before = returned.load(std::memory_order_relaxed);
+    if (own > taken) {  // somebody had returned some of them already
+        change.set(returned, before - (own - taken));
+        return;
+    }
+    const std::uint32_t of_the_dead = std::min(taken - own, lost());
+    if (of_the_dead != 0)
+        change.set(repaired, repaired.load(std::memory_order_relaxed) + of_the_dead);
+    if (const std::uint32_t of_others = taken - own - of_the_dead; of_others != 0)
+        change.set(returned, before + of_others);
+}
+
+// False if fewer are taken, and the semaphore is a bounded one.
+bool semaphore_body::add(std::uint32_t count, std::uint32_t& taken) noexcept {
+    (void)own_slot();
     {
         transaction change(guard);
-        std::atomic<std::uint32_t>& mine = held[own_slot()];
-        holds = mine.load(std::memory_order_relaxed);
-        if (limit != 0 && holds < count) return false;
+        settle(change);
         const std::uint32_t free = available.load(std::memory_order_relaxed);
+        const std::uint32_t all = made.load(std::memory_order_relaxed);
+        taken = all - free;
+        if (limit != 0 && taken < count) return false;
         require(count <= most_permits - free, "a shared semaphore has 2^31 - 1 permits at most");
         change.set(available, free + count);
-        if (holds != 0) change.set(mine, holds > count ? holds - count : 0U);
+        if (!spent) {
+            if (count > taken) change.set(made, all + (count - taken));
+            account(change, count, std::min(count, taken));
+        }
         change.commit();
     }
     // Orders the change before the looks: partner of prepare().
@@ -104,22 +144,23 @@ bool semaphore_body::add(std::uint32_t count, std::uint32_t& holds) noexcept {
 }
 
 void semaphore_body::release(std::size_t count) {
-    std::uint32_t holds = 0;
+    std::uint32_t taken = 0;
     if (count == 0) return;
     require(count <= most_permits, "a shared semaphore has 2^31 - 1 permits at most");
-    if (!add(static_cast<std::uint32_t>(count), holds))
-        throw released_too_often(count, holds, limit);
+    if (!add(static_cast<std::uint32_t>(count), taken))
+        throw released_too_often(count, taken, limit);
 }
 
 void semaphore_body::give_back() noexcept {
-    std::uint32_t holds = 0;
-    require(add(1, holds), "a shm::bounded_semaphore's permit was released while a guard held it");
+    std::uint32_t taken = 0;
+    require(add(1, taken), "a shm::bounded_semaphore's permit was released while a guard held it");
 }
 
 std::uint32_t semaphore_body::repair() noexcept {
     std::uint32_t given = 0;
     {
         transaction change(guard);
+        settle(change);
         given = lost();
         if (given != 0) {
             change.set(available, available.load(std::memory_order_relaxed) + given);
@@ -138,8 +179,7 @@ void semaphore_body::sweep(owner_id dead) noexcept {
         dead_pid.store(pid_of(dead), std::memory_order_relaxed);
         lost_ever.fetch_add(had, std::memory_order_seq_cst);
     }
-    (void)word.bump();
-    word.wake_all();
+    word.sweep();
 }
 
 void semaphore_body::throw_died() const {

@@ -26,4 +26,12 @@ void wait_word::wake_all() noexcept {
     step();
 }
 
+void wait_word::sweep() noexcept {
+    // Bit 0 does not tell: the dead may have cleared it, and not woken anybody yet. But then it has
+    // counted that as a change.
+    if (word_.load(std::memory_order_seq_cst) == 0) return;
+    (void)bump();
+    wake_all();
+}
+
 }  // namespace lariat::detail

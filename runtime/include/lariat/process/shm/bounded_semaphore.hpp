@@ -9,17 +9,18 @@
 
 namespace lariat::shm {
 
-/// A shm::semaphore that finds a release too many: only what a process holds can it give back.
+/// A shm::semaphore that finds a release too many: there are never more than it is made with.
 ///
-/// Order, Threads, Lifetime, Allocation, and what becomes of permits when a process ends: as
-/// shm::semaphore
+/// Order, Threads, Lifetime, Allocation, whose permits a release gives back, and what becomes of
+/// them when a process ends: as shm::semaphore
 /// Limits       the permits it is made with
 class LARIAT_EXPORT bounded_semaphore : public detail::semaphore_verbs {
  public:
     /// A new one. Errors: as semaphore's.
     explicit bounded_semaphore(std::size_t count);
 
-    /// Errors: released_too_often if this process does not hold so many; nothing was released then.
+    /// Errors: released_too_often if so many are not acquired, by this process or others; nothing
+    /// was released then.
     void release(std::size_t count = 1) const { body().release(count); }
     [[nodiscard]] std::size_t limit() const noexcept { return body().limit; }
 

@@ -45,6 +45,9 @@ struct LARIAT_EXPORT condition_body {
     void notify(std::uint64_t count) noexcept;
     /// The dead may have held tickets: all are called up.
     void sweep() noexcept;
+    [[nodiscard]] bool is_awaited() const noexcept {
+        return called.load(std::memory_order_seq_cst) < drawn.load(std::memory_order_seq_cst);
+    }
 
     std::atomic<std::uint64_t> drawn{0};
     std::atomic<std::uint64_t> called{0};
@@ -147,9 +150,9 @@ namespace shm {
 ///     auto guard = co_await mutex.lock();
 ///     co_await changed.wait(guard, [&] { return items.get() != 0; });   // holds the lock again
 ///
-/// A wait may end although nobody has notified: when a process of the family ends, however, and for
-/// those who came before one that was cancelled or ran out of time. So look again, or give a
-/// predicate. No notify is lost to a killed or cancelled waiter.
+/// A wait may end although nobody has notified: when a process ends, however, that has had a handle
+/// of it, and for those who came before one that was cancelled or ran out of time. So look again,
+/// or give a predicate. No notify is lost to a killed or cancelled waiter.
 ///
 /// Order        notify() goes to those who have waited longest; they take the lock again in any
 ///              order

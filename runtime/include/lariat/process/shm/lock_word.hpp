@@ -74,18 +74,19 @@ class LARIAT_EXPORT lock_word {
     }
     /// The pid of the holder that died last.
     [[nodiscard]] int dead_pid() const noexcept {
-        return dead_pid_.load(std::memory_order_relaxed);
+        return static_cast<int>(history_.load(std::memory_order_relaxed) & ~has_slept);
     }
     /// Pre: held for repair.
     void make_consistent() noexcept { word_.fetch_and(~has_died, std::memory_order_relaxed); }
 
     /// If `dead` holds it, it has died. All who sleep look again in any case: the dead may have
-    /// taken a wake, or not given one.
+    /// taken a wake, or not given one. No system call where nobody has ever slept.
     void sweep(owner_id dead) noexcept;
 
  private:
     static constexpr std::uint32_t has_waiters = 1U << 31U;
     static constexpr std::uint32_t has_died = 1U << 30U;
+    static constexpr std::uint32_t has_slept = 1U << 31U;
 
     [[nodiscard]] static owner_id self() noexcept {
         const owner_id me = this_owner.load(std::memory_order_relaxed);
@@ -98,7 +99,7 @@ class LARIAT_EXPORT lock_word {
     void release_slowly() noexcept;
 
     futex_word word_{nobody};
-    std::atomic<std::int32_t> dead_pid_{0};
+    std::atomic<std::uint32_t> history_{0};  // bit 31: somebody has slept; the pid that died last
 };
 
 }  // namespace lariat::detail

@@ -30,11 +30,12 @@ namespace lariat::detail {
 
 /// What a shared semaphore is in the arena.
 ///
-/// Invariant    available, what the living hold, and what the dead held and nobody has given back
-///              yet, are all there are. `held`, one a process, is not kept of spent permits
+/// Invariant    `made`, which is all there are, is `available`, and what is held by the living (the
+///              sum of `held`, one a process) and lost by the dead, but for those of the latter
+///              that somebody else has `returned`. Not kept of spent permits
 struct LARIAT_EXPORT semaphore_body {
     semaphore_body(std::uint32_t permits, std::uint32_t most, bool spends) noexcept
-        : limit(most), spent(spends), available(permits) {}
+        : limit(most), spent(spends), available(permits), made(permits) {}
 
     /// One who wants permits.
     struct request {
@@ -49,6 +50,7 @@ struct LARIAT_EXPORT semaphore_body {
     void give_back() noexcept;
     /// Returns how many the dead had held.
     [[nodiscard]] std::uint32_t repair() noexcept;
+    /// What the dead held. After settle() nobody has given any of it back.
     [[nodiscard]] std::uint32_t lost() const noexcept {
         return lost_ever.load(std::memory_order_acquire) - repaired.load(std::memory_order_acquire);
     }
@@ -63,6 +65,8 @@ struct LARIAT_EXPORT semaphore_body {
     const std::uint32_t limit;  // 0: none
     const bool spent;
     std::atomic<std::uint32_t> available;
+    std::atomic<std::uint32_t> made;
+    std::atomic<std::uint32_t> returned{0};    // for whoever holds one, and ends or releases next
     std::atomic<std::uint32_t> wants_many{0};  // somebody has waited for several
     std::atomic<std::uint32_t> repaired{0};
     std::atomic<std::uint32_t> lost_ever{0};  // this and the next: the fork server's to change
@@ -71,7 +75,9 @@ struct LARIAT_EXPORT semaphore_body {
 
  private:
     [[nodiscard]] bool take(request& who) noexcept;
-    [[nodiscard]] bool add(std::uint32_t count, std::uint32_t& holds) noexcept;
+    [[nodiscard]] bool add(std::uint32_t count, std::uint32_t& taken) noexcept;
+    void settle(transaction& change) noexcept;
+    void account(transaction& change, std::uint32_t count, std::uint32_t taken) noexcept;
 };
 
 /// Errors: std::invalid_argument for more than 2^31 - 1; those of make_cell.

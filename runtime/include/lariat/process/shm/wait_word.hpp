@@ -19,7 +19,7 @@ namespace lariat::detail {
 ///         return word.wait(value);                      if (wakes) word.wake_one();
 ///
 /// The wake may be lost with a process that is killed before it, or after it was woken: so a kind's
-/// sweep calls bump() and wake_all() for each of its words.
+/// sweep calls sweep() for each of its words.
 ///
 /// Invariant    whoever sleeps found bit 0 set, and its value was the word's; bit 0 is only cleared
 ///              together with a change of the rest, and all are woken after that
@@ -50,6 +50,9 @@ class LARIAT_EXPORT wait_word {
     void wake_all() noexcept;
     /// Passes a wake on that a cancelled wait may have taken.
     void pass_on() noexcept { wake_one(); }
+    /// A process has ended, after the change of the state that this may have meant: all look again.
+    /// No system call where nobody has ever slept.
+    void sweep() noexcept;
 
  private:
     static constexpr std::uint32_t may_sleep = 1;
