@@ -85,7 +85,8 @@ void supervisor::handle(event& news) {
             say(called(options_, *news.who) +
                 (news.who->leaving ? " did not end in time" : " was not ready in time") +
                 (options_.mode == workers_mode::processes ? " and is killed"
-                                                          : "; a thread cannot be killed"));
+                                                          : "; a thread cannot be killed") +
+                (news.who->leaving ? "" : " (it is with its first listener, or by ready())"));
             news.who->kill();
             break;
         case happening::reload: begin_reload(); break;
