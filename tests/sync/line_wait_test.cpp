@@ -170,7 +170,7 @@ TEST_CASE("line_wait: an awaiter that two tasks await stops with the rule") {
             auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
             auto first = spawn(takes);
             co_await yield_now();
-            auto moved = std::move(getting);
+            [[maybe_unused]] const auto moved = std::move(getting);
         });
     }));
 }
