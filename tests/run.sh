@@ -3,7 +3,7 @@
 # sanitizers too. It installs what is missing with apt (root or sudo), and goes on after a failure.
 # The last line is "N passed, N failed".
 #
-#   bash tests/run.sh                 everything: an hour on two slow cores, less by a warm ccache
+#   bash tests/run.sh                 everything: 80 minutes on two slow cores, less by a warm ccache
 #   bash tests/run.sh --quick         the first cell: Clang, release
 #   bash tests/run.sh --cell NAME     one of: clang gcc gcc-debug asan tsan tidy packaging examples
 set -uo pipefail
@@ -34,21 +34,75 @@ packages=(clang-19 libclang-rt-19-dev clang-tidy-19 clang-format-19 g++-12 meson
     pkg-config cmake ccache python3 liburing-dev libasio-dev doctest-dev node-llhttp
     libcereal-dev libssl-dev socat netcat-openbsd valgrind)
 
-# build_cell NAME C++-COMPILER C-COMPILER OPTION...: all of it, or the tests of the areas that
-# `areas` names.
-areas=()
-build_cell() {
-    local name=$1
-    shift
-    step "$name: build" 1800 bash -c 'set_up "${@:2}" && ninja -C "$2" $1' build \
-        "${areas[*]/%/_tests}" "build/$name" "$@" -Dwerror=true -Dtests=enabled
+# Unoptimized, and with lines alone to debug by: instrumented code takes more than twice as long to
+# optimize as to run (a coroutine test: 8.6 s to compile at -O1, 3.4 s so).
+# What io_uring's refusal changes is tried without them.
+for_sanitizers=(-Dbuildtype=debug -Ddebug=false -Dcpp_args=-gline-tables-only -Dperf=disabled
+    -Dexamples=disabled -Db_lundef=false)
+
+# describe CELL: how it is built, in `how` (compilers, options) and `areas` (whose tests are built;
+# none: all there is to build). Fails for a cell that builds nothing by itself.
+#   gcc-debug  GCC turns no symmetric transfer into a tail call by itself below -O2: it keeps us
+#              honest, with the areas whose chains of awaits can be long.
+#   asan       Without the check of vptr, which opens a pipe to look at an object: in a test without
+#              descriptors it takes every exception for a broken one.
+#   tsan       It does not see what the kernel writes into a ring, so it runs on epoll, and the areas
+#              that have threads.
+describe() {
+    local clang=(clang++-19 clang-19) gcc=(g++-12 gcc-12)
+    areas=()
+    case $1 in
+        clang) how=("${clang[@]}" -Dbuildtype=release) ;;
+        gcc) how=("${gcc[@]}" -Dbuildtype=release -Dperf=disabled) ;;
+        gcc-debug)
+            how=("${gcc[@]}" -Dbuildtype=debug -Dperf=disabled -Dexamples=disabled)
+            areas=(task loop sync)
+            ;;
+        asan)
+            how=("${clang[@]}" "${for_sanitizers[@]}" "-Db_sanitize=address,undefined"
+                '-Dcpp_args=-gline-tables-only -fno-sanitize=vptr')
+            ;;
+        tsan)
+            how=("${clang[@]}" "${for_sanitizers[@]}" -Db_sanitize=thread)
+            areas=(loop offload cores shared net process)
+            ;;
+        *) return 1 ;;
+    esac
+    how=("build/$1" "${how[@]}" -Dwerror=true -Dtests=enabled)
 }
+
+build_cell() {
+    stop_building_ahead
+    describe "$1"
+    step "$1: build" 1800 bash -c 'set_up "${@:2}" && ninja -C "$2" $1' build \
+        "${areas[*]/%/_tests}" "${how[@]}"
+}
+
+# Tests wait more than they compute, so half the machine is idle while they run. The next cell is
+# built meanwhile, as what the scheduler takes last (in a session of its own, which has a nice value
+# of its own where sessions are groups: sched(7)). Its own step goes on where this has come to.
+ahead=''
+build_ahead() {
+    describe "$1" || return 0
+    set_up "${how[@]}" >"$logs/ahead.log" 2>&1 || return 0
+    setsid bash -c 'printf 19 >/proc/self/autogroup; exec nice -n 19 ninja "$@"' build \
+        -C "${how[0]}" "${areas[@]/%/_tests}" >>"$logs/ahead.log" 2>&1 </dev/null &
+    ahead=$!
+}
+stop_building_ahead() {
+    [ -n "$ahead" ] || return 0
+    kill -TERM "$ahead" 2>/dev/null
+    wait "$ahead" 2>/dev/null
+    ahead=''
+}
+trap stop_building_ahead EXIT
 
 # test_cell NAME OPTION-OF-MESON-TEST...: counted test case by test case.
 test_cell() {
     local name=$1 code=0 here counted
     shift
     rm -f "build/$name/meson-logs/testlog.json"
+    build_ahead "$next"
     run_logged "$name: tests" 1800 meson test -C "build/$name" --no-rebuild "$@" || code=$?
     here=build/$name/meson-logs/testlog.json
     counted=$logs/$name-count.log
@@ -66,44 +120,24 @@ test_cell() {
 }
 
 cell_clang() {
-    build_cell clang clang++-19 clang-19 -Dbuildtype=release &&
-        LARIAT_TEST_LONG=1 test_cell clang --timeout-multiplier 10
+    build_cell clang && LARIAT_TEST_LONG=1 test_cell clang --timeout-multiplier 10
 }
 
-cell_gcc() {
-    build_cell gcc g++-12 gcc-12 -Dbuildtype=release -Dperf=disabled &&
-        test_cell gcc
-}
+cell_gcc() { build_cell gcc && test_cell gcc; }
 
-# GCC turns no symmetric transfer into a tail call by itself below -O2: this cell keeps us honest,
-# with the areas whose chains of awaits can be long.
 cell_gcc_debug() {
-    local areas=(task loop sync)
-    build_cell gcc-debug g++-12 gcc-12 -Dbuildtype=debug -Dperf=disabled -Dexamples=disabled &&
-        test_cell gcc-debug "${areas[@]/#/--suite=}"
+    build_cell gcc-debug && test_cell gcc-debug "${areas[@]/#/--suite=}"
 }
 
-# Unoptimized, and with lines alone to debug by: instrumented code takes more than twice as long to
-# optimize as to run (a coroutine test: 8.6 s to compile at -O1, 3.4 s so).
-# What io_uring's refusal changes is tried without them.
-for_sanitizers=(-Dbuildtype=debug -Ddebug=false -Dcpp_args=-gline-tables-only -Dperf=disabled
-    -Dexamples=disabled -Db_lundef=false)
-
-# Without the check of vptr, which opens a pipe to look at an object: in a test without descriptors
-# it takes every exception for a broken one.
 cell_asan() {
-    build_cell asan clang++-19 clang-19 "${for_sanitizers[@]}" \
-        -Db_sanitize=address,undefined '-Dcpp_args=-gline-tables-only -fno-sanitize=vptr' &&
+    build_cell asan &&
         ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0 \
             UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
             test_cell asan --timeout-multiplier 4 --no-suite refused
 }
 
-# The thread sanitizer does not see what the kernel writes into a ring, so it runs on epoll, and the
-# areas that have threads.
 cell_tsan() {
-    local areas=(loop offload cores shared net process)
-    build_cell tsan clang++-19 clang-19 "${for_sanitizers[@]}" -Db_sanitize=thread &&
+    build_cell tsan &&
         LARIAT_BACKEND=epoll TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
             test_cell tsan "${areas[@]/#/--suite=}" --timeout-multiplier 4 --no-suite uring \
             --no-suite refused
@@ -128,8 +162,9 @@ cell_examples() {
 printf 'Lariat: builds and tests: %s. Logs are in %s.\n' "${cells[*]}" "$logs"
 need_packages "${packages[@]}"
 need_commands clang++-19 g++-12 meson ninja pkg-config python3
-for cell in "${cells[@]}"; do
-    "cell_${cell//-/_}"
+for ((at = 0; at < ${#cells[@]}; ++at)); do
+    next=${cells[at + 1]:-}
+    "cell_${cells[at]//-/_}"
 done
 
 if [ "$skipped" -gt 0 ]; then printf '%d skipped, for the reasons above\n' "$skipped"; fi

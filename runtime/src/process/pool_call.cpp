@@ -35,8 +35,8 @@ std::string describe_end(const std::string& worker, int pid, int exit_code,
 }  // namespace
 
 worker_died::worker_died(const std::string& worker, int pid, int exit_code,
-                         const std::string& exception)
-    : std::runtime_error(describe_end(worker, pid, exit_code, exception)),
+                         const std::string& uncaught)
+    : std::runtime_error(describe_end(worker, pid, exit_code, uncaught)),
       pid_(pid),
       exit_code_(exit_code) {}
 worker_died::~worker_died() = default;

@@ -12,10 +12,10 @@ namespace lariat {
 /// have done part of its work.
 class LARIAT_EXPORT worker_died : public std::runtime_error {
  public:
-    /// `exit_code` as process_status has it: -N for signal N. `exception` is what ended the
+    /// `exit_code` as process_status has it: -N for signal N. `uncaught` is what ended the
     /// process, type and text, if one did.
     worker_died(const std::string& worker, int pid, int exit_code,
-                const std::string& exception = std::string());
+                const std::string& uncaught = std::string());
     ~worker_died() override;
 
     [[nodiscard]] int pid() const noexcept { return pid_; }
