@@ -3,7 +3,7 @@
 # sanitizers too. It installs what is missing with apt (root or sudo), and goes on after a failure.
 # The last line is "N passed, N failed".
 #
-#   bash tests/run.sh                 everything: 80 minutes on two slow cores, less by a warm ccache
+#   bash tests/run.sh                 everything: 80 minutes on two slow cores, less by a warm cache
 #   bash tests/run.sh --quick         the first cell: Clang, release
 #   bash tests/run.sh --cell NAME     one of: clang gcc gcc-debug asan tsan tidy packaging examples
 set -uo pipefail
@@ -46,8 +46,8 @@ for_sanitizers=(-Dbuildtype=debug -Ddebug=false -Dcpp_args=-gline-tables-only -D
 #              honest, with the areas whose chains of awaits can be long.
 #   asan       Without the check of vptr, which opens a pipe to look at an object: in a test without
 #              descriptors it takes every exception for a broken one.
-#   tsan       It does not see what the kernel writes into a ring, so it runs on epoll, and the areas
-#              that have threads.
+#   tsan       It does not see what the kernel writes into a ring, so it runs on epoll, and the
+#              areas that have threads.
 describe() {
     local clang=(clang++-19 clang-19) gcc=(g++-12 gcc-12)
     areas=()
