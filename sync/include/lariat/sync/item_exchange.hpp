@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace lariat::detail {
@@ -167,7 +168,7 @@ class [[nodiscard(
 
     template <class U>
     giver(item_exchange& to, U&& item) : to_(&to), item_(std::forward<U>(item)) {}
-    giver(giver&& other)
+    giver(giver&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
         : selectable_wait<giver>(std::move(other)), to_(other.to_), item_(std::move(other.item_)) {}
     ~giver() {
         if (ending_ == offer::failed) std::destroy_at(&failure_);
