@@ -128,49 +128,50 @@ TEST_CASE_FIXTURE(test_loop, "line_wait: with the last of the budget it takes, t
     }
 }
 
+using int_queue = queue<int>;
+
+/// Whether the rule stops `then` while another task awaits the same get.
+template <class Then>
+bool stops_while_one_waits(Then then) {
+    return stops_with("one awaiter is awaited by one task at a time", [&] {
+        int_queue way;
+        test_loop loop;
+        loop.run([&]() -> task<> {
+            auto getting = way.get();
+            auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
+            auto first = spawn(takes);
+            co_await yield_now();
+            co_await then(way, getting);
+        });
+    });
+}
+
 TEST_CASE("line_wait: an awaiter that two tasks await stops with the rule") {
-    const char* rule = "one awaiter is awaited by one task at a time";
-    CHECK(stops_with(rule, [] {
-        queue<int> way;
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            auto getting = way.get();
-            auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
-            auto first = spawn(takes);
-            auto second = spawn(takes);
-            co_await yield_now();
-        });
+    CHECK(stops_while_one_waits([](int_queue&, int_queue::get_wait& getting) -> task<> {
+        (void)co_await timeout(1s, getting);
     }));
-    CHECK(stops_with(rule, [] {  // given its item, it has not gone on yet
-        queue<int> way;
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            auto getting = way.get();
-            auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
-            auto first = spawn(takes);
-            co_await yield_now();
-            way.put_nowait(1);
-            way.put_nowait(2);
-            (void)co_await timeout(1s, getting);
-        });
+    // Given its item, the first has not gone on yet.
+    CHECK(stops_while_one_waits([](int_queue& way, int_queue::get_wait& getting) -> task<> {
+        way.put_nowait(1);
+        way.put_nowait(2);
+        (void)co_await timeout(1s, getting);
     }));
-    CHECK(stops_with(rule, [] {
-        queue<int> way;
+    CHECK(stops_while_one_waits([](int_queue& way, int_queue::get_wait& getting) -> task<> {
+        (void)co_await select(way.get(), getting);
+    }));
+    CHECK(stops_while_one_waits([](int_queue&, int_queue::get_wait& getting) -> task<> {
+        [[maybe_unused]] const auto moved = std::move(getting);
+        co_return;
+    }));
+}
+
+TEST_CASE("line_wait: an awaiter that a select has twice stops with the rule") {
+    CHECK(stops_with("one awaiter is awaited by one task at a time", [] {
+        int_queue way;
         test_loop loop;
         loop.run([&]() -> task<> {
             auto getting = way.get();
             (void)co_await select(getting, getting);
-        });
-    }));
-    CHECK(stops_with(rule, [] {  // and one that waits is not moved
-        queue<int> way;
-        test_loop loop;
-        loop.run([&]() -> task<> {
-            auto getting = way.get();
-            auto takes = [&]() -> task<> { (void)co_await timeout(1s, getting); };
-            auto first = spawn(takes);
-            co_await yield_now();
-            [[maybe_unused]] const auto moved = std::move(getting);
         });
     }));
 }

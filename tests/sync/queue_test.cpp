@@ -1,6 +1,7 @@
 #include <lariat/sync/queue.hpp>
 
 #include "death.hpp"
+#include "queue_support.hpp"
 #include "test_loop.hpp"
 
 #include <lariat/task/scheduler.hpp>
@@ -340,22 +341,7 @@ TEST_CASE_FIXTURE(test_loop,
 }
 
 TEST_CASE_FIXTURE(test_loop, "queue: a woken getter may put and get again at once") {
-    queue<int> way(1);
-    std::vector<int> got;
-    run([&]() -> task<> {
-        auto bounces = [&]() -> task<> {
-            for (int i = 0; i < 3; ++i) {
-                const auto item = co_await way.get();
-                got.push_back(*item);
-                if (i < 2) co_await way.put(*item + 1);
-            }
-        };
-        auto one = spawn(bounces);
-        co_await yield_now();
-        co_await way.put(1);
-        co_await one;
-    });
-    CHECK(got == std::vector{1, 2, 3});
+    test::check_a_woken_getter_comes_back_at_once<queue<int>>(*this);
 }
 
 TEST_CASE_FIXTURE(test_loop, "queue: puts and gets that never wait let the others run") {
