@@ -18,16 +18,31 @@ namespace detail {
 const wait_kind arm_of_select{"an arm of a select", nullptr};
 const wait_kind select_wait::kind_of_wait{"one of several arms of a select", &select_wait::leave};
 
-void grant_arm(waiter& arm) noexcept {
-    auto& chosen = static_cast<select_wait&>(*arm.who->parked);
-    chosen.decided_ = chosen.withdraw_(chosen, &arm);
-    chosen.wake();
+namespace {
+
+select_wait& select_of(waiter& arm) noexcept { return static_cast<select_wait&>(*arm.who->parked); }
+
+}  // namespace
+
+void grant_arm(waiter& arm) noexcept { select_of(arm).end(&arm, wake_reason::done); }
+void arm_left(waiter& arm) noexcept { select_of(arm).left(); }
+
+const late_arm_reports to_the_select{&grant_arm, &arm_left};
+
+void select_wait::end(const waiter* granted, wake_reason how) noexcept {
+    ended_ = how;
+    leaving_ = 1;
+    decided_ = withdraw_(*this, granted);
+    left();
+}
+
+void select_wait::left() noexcept {
+    if (--leaving_ == 0) wake(ended_);
 }
 
 void select_wait::leave(waiter& w) noexcept {
     auto& self = static_cast<select_wait&>(w);
-    self.withdraw_(self, nullptr);
-    self.wake(wake_reason::cut);
+    if (self.leaving_ == 0) self.end(nullptr, wake_reason::cut);  // else what it got stands
 }
 
 }  // namespace detail

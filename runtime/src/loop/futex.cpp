@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <new>
+#include <utility>
 
 namespace lariat::detail {
 
@@ -117,13 +118,37 @@ void futex_wait_point::ended(futex_watch& watch, futex_end how) noexcept {
     auto& self = static_cast<futex_wait_point&>(watch);
     if (self.cut_asked_) {
         self.rules_->cut(self, how == futex_end::woken);
-        self.wake(wake_reason::cut);
+        self.end(wake_reason::cut);
     } else if (how == futex_end::failed) {
         self.failure_ = self.error();
-        self.wake();
+        self.end(wake_reason::done);
     } else if (!self.keep_trying(self.rules_->attempt(self))) {
-        self.wake();
+        self.end(wake_reason::done);
     }
+}
+
+/// The last it does: the frame may go on.
+void futex_wait_point::end(wake_reason how) noexcept {
+    if (arm_ == nullptr) return wake(how);
+    const late_arm_reports& to = *std::exchange(arm_, nullptr);
+    (how == wake_reason::cut ? to.left : to.over)(*this);
+}
+
+bool futex_wait_point::enlist(party& p, const late_arm_reports& to) noexcept {
+    who = &p;
+    arm_ = &to;
+    cut_asked_ = false;
+    failure_.clear();
+    if (keep_trying(rules_->attempt(*this))) return true;
+    arm_ = nullptr;
+    return false;
+}
+
+bool futex_wait_point::withdraw() noexcept {
+    if (idle()) return true;
+    cut_asked_ = true;
+    cancel();
+    return false;
 }
 
 void futex_wait_point::leave(waiter& w) noexcept {

@@ -4,6 +4,7 @@
 #include <lariat/base/config.hpp>
 #include <lariat/driver/op.hpp>
 #include <lariat/loop/mailbox.hpp>
+#include <lariat/task/late_arm.hpp>
 #include <lariat/task/promise.hpp>
 
 #include <atomic>
@@ -147,6 +148,13 @@ class LARIAT_EXPORT futex_wait_point : public wait_point, private futex_watch {
     /// The `cut` of every such verb's wait_kind.
     static void leave(waiter& w) noexcept;
 
+    /// As an arm of a select (sync/selectable.hpp: late_arm). Waits on behalf of `p`; false if it
+    /// is over, done after all or failed. Pre: idle.
+    [[nodiscard]] bool enlist(party& p, const late_arm_reports& to) noexcept;
+    /// Asks it to wait no longer. True if it does not any more; else it reports `left` when it has
+    /// taken its leave.
+    [[nodiscard]] bool withdraw() noexcept;
+
  protected:
     struct rules {
         futex_step (*attempt)(futex_wait_point&) noexcept;
@@ -173,8 +181,10 @@ class LARIAT_EXPORT futex_wait_point : public wait_point, private futex_watch {
  private:
     [[noreturn]] void throw_failure() const;
     static void ended(futex_watch& watch, futex_end how) noexcept;
+    void end(wake_reason how) noexcept;
 
     const rules* rules_;
+    const late_arm_reports* arm_ = nullptr;  // of the select that it waits for
     std::error_code failure_;
     bool cut_asked_ = false;
 };
@@ -195,6 +205,8 @@ class LARIAT_EXPORT futex_wait_point : public wait_point, private futex_watch {
 /// passed_on()   the wait was cut, and it may have taken a wake: another is to have it
 /// gave_up()     if there is one: the wait was cut, after an attempt in vain; before passed_on
 ///
+/// An awaiter, and an arm of a select, where it leaves later: only when its word's wait has ended.
+///
 /// Suspends until attempt() is done · Errors: std::system_error for want of a thread to wait with
 /// · Cancel: attempt() has not succeeded; once it has, the success is delivered · Cost: if the
 /// first attempt succeeds, nothing beside it
@@ -208,6 +220,14 @@ class futex_verb : public futex_wait_point {
         if (step.is_done() || !keep_trying(step)) return pass(p, frame);
         park(p, frame);
         return true;
+    }
+    /// As an arm of a select: tries once, and is as it was if that was in vain.
+    [[nodiscard]] bool attempt_as_arm(party& p) noexcept {
+        auto& verb = static_cast<Verb&>(*this);
+        who = &p;
+        if (verb.attempt().is_done()) return true;
+        if constexpr (requires { verb.gave_up(); }) verb.gave_up();
+        return false;
     }
 
  protected:

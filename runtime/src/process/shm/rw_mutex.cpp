@@ -45,6 +45,7 @@ constexpr cell_kind kind{
 bool rw_mutex_body::enter(request& who) noexcept {
     const owner_id self = own();
     transaction change(lock);
+    who.died = false;
     const bool taken = writer.load(std::memory_order_acquire) != nobody || readers() != 0;
     if (!who.repairs && word.inconsistent()) {
         who.died = true;
@@ -96,6 +97,7 @@ void rw_mutex_body::leave(request& who) noexcept {
 bool rw_mutex_body::enter_shared(request& who) noexcept {
     const owner_id self = own();
     transaction change(lock);
+    who.died = false;
     const bool taken = writer.load(std::memory_order_acquire) != nobody;
     if (word.inconsistent()) {
         who.died = true;

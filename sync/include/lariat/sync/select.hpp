@@ -64,36 +64,76 @@ inline std::size_t first_asked(scheduler& home, std::size_t arms) noexcept {
 
 /// The place where a task waits for several arms: the arms lie in their lines, it is parked here.
 ///
-/// States       asking -> decided (an arm was ready) | waiting (all are enlisted) -> decided (one
-///              was granted) | cut; on leaving `waiting` every arm leaves its line, in the call
-///              that grants or cuts
+/// States       asking -> decided (an arm was ready) | waiting (all are enlisted) -> leaving ->
+///              decided (one was granted) | cut. Arms leave their lines in the call that grants or
+///              cuts; `leaving` lasts beyond it while late ones are still to report, and nothing
+///              can change its end any more
 class LARIAT_EXPORT select_wait : public wait_point, public single_step {
  protected:
-    /// Takes every arm out of its line; returns the index of `granted`.
+    /// Takes every arm out of its line, and counts those that leave later; returns the index of
+    /// `granted`.
     using withdrawer = std::size_t (*)(select_wait&, const waiter* granted) noexcept;
 
     explicit select_wait(withdrawer all) noexcept : wait_point(kind_of_wait), withdraw_(all) {}
 
+    /// Pre: it waits.
+    void end(const waiter* granted, wake_reason how) noexcept;
+
     std::size_t decided_ = no_arm;
+    std::size_t leaving_ = 0;  // late arms that are to report, and 1 for the call that ends it
 
  private:
     friend void grant_arm(waiter& arm) noexcept;
+    friend void arm_left(waiter& arm) noexcept;
     static void leave(waiter& w) noexcept;
+    void left() noexcept;
     static const wait_kind kind_of_wait;
 
     withdrawer withdraw_;
+    wake_reason ended_ = wake_reason::done;
 };
 
 template <class Arm>
-using arm_result = decltype(std::declval<std::remove_reference_t<Arm>&>().result());
+decltype(auto) result_of_arm(Arm& arm) {
+    if constexpr (late_arm<Arm>) {
+        return arm.await_resume();
+    } else {
+        return arm.result();
+    }
+}
+
+template <class Arm>
+using arm_result = decltype(result_of_arm(std::declval<std::remove_reference_t<Arm>&>()));
 
 template <class Arm>
 stored<arm_result<Arm>> take_arm(Arm& arm) {
     if constexpr (std::is_void_v<arm_result<Arm>>) {
-        arm.result();
+        result_of_arm(arm);
         return {};
     } else {
-        return arm.result();
+        return result_of_arm(arm);
+    }
+}
+
+template <class Arm>
+[[nodiscard]] bool attempt_arm(Arm& arm) {
+    if constexpr (late_arm<Arm>) {
+        party* const asking = this_scheduler->current;
+        require(asking != nullptr, "a wait for shared memory is an arm of a select inside a task");
+        return arm.attempt_as_arm(*asking);
+    } else {
+        return arm.attempt();
+    }
+}
+
+/// Takes it out of its line, or asks it to leave and counts it.
+template <class Arm>
+void withdraw_arm(Arm& arm, std::size_t& leaving) noexcept {
+    if constexpr (late_arm<Arm>) {
+        ++leaving;  // before: it may report within the call
+        if (arm.withdraw()) --leaving;
+    } else {
+        arm.withdraw();
     }
 }
 
@@ -102,7 +142,8 @@ template <class... Arms>
 class few_arms {
     static_assert((selectable<std::remove_reference_t<Arms>> && ...),
                   "an arm of a select is a queue's or channel's get, put, receive or send, an "
-                  "event's wait, or a time: after(d), at(t); not a task, nor a sleep");
+                  "event's wait, a time: after(d), at(t), or a wait for an object in shared "
+                  "memory; not a task, nor a sleep");
     using common = common_result<arm_result<Arms>...>;
     using result_type = select_result<typename common::type>;
     static constexpr auto each = std::index_sequence_for<Arms...>();
@@ -114,10 +155,24 @@ class few_arms {
 
     /// Asks each once, from `first` on and then round; the index of the one that was ready.
     [[nodiscard]] std::size_t attempt(std::size_t first) { return attempt(first, each); }
-    void enlist(party& p) noexcept {
-        std::apply([&](auto&... arm) { (arm.enlist(p), ...); }, arms_);
+    /// Returns the one that was over at once, if any: late arms behind it are not enlisted. They
+    /// come last, so that the others always are.
+    const waiter* enlist(party& p) noexcept {
+        const auto promptly = [&p](auto& arm) {
+            if constexpr (!late_arm<std::remove_reference_t<decltype(arm)>>) arm.enlist(p);
+        };
+        const waiter* over = nullptr;
+        const auto later = [&p, &over](auto& arm) {
+            if constexpr (late_arm<std::remove_reference_t<decltype(arm)>>) {
+                if (over == nullptr && !arm.enlist(p, to_the_select)) over = &arm;
+            }
+        };
+        std::apply([&](auto&... arm) { (promptly(arm), ...), (later(arm), ...); }, arms_);
+        return over;
     }
-    std::size_t withdraw(const waiter* granted) noexcept { return withdraw(granted, each); }
+    std::size_t withdraw(const waiter* granted, std::size_t& leaving) noexcept {
+        return withdraw(granted, leaving, each);
+    }
     [[nodiscard]] result_type result(std::size_t decided) { return result_of<0>(decided); }
 
  private:
@@ -125,7 +180,7 @@ class few_arms {
     std::size_t attempt(std::size_t first, std::index_sequence<I...>) {
         std::size_t ready = no_arm;
         const auto ask = [&]<std::size_t Index>(std::in_place_index_t<Index>) {
-            if (!std::get<Index>(arms_).attempt()) return false;
+            if (!attempt_arm(std::get<Index>(arms_))) return false;
             ready = Index;
             return true;
         };
@@ -134,12 +189,14 @@ class few_arms {
         return ready;
     }
     template <std::size_t... I>
-    std::size_t withdraw(const waiter* granted, std::index_sequence<I...>) noexcept {
+    std::size_t withdraw(const waiter* granted, std::size_t& leaving,
+                         std::index_sequence<I...>) noexcept {
         std::size_t found = no_arm;
-        const auto leave = [&](waiter& arm, std::size_t index) {
-            if (&arm == granted) found = index;
+        const auto leave = [&](auto& arm, std::size_t index) {
+            withdraw_arm(arm, leaving);
+            if (static_cast<waiter*>(&arm) == granted) found = index;
         };
-        ((std::get<I>(arms_).withdraw(), leave(std::get<I>(arms_), I)), ...);
+        (leave(std::get<I>(arms_), I), ...);
         return found;
     }
     template <std::size_t I>
@@ -174,18 +231,25 @@ class many_arms {
     [[nodiscard]] std::size_t attempt(std::size_t first) {
         std::size_t at = first;
         for (std::size_t left = count(); left > 0; --left) {
-            if (arms_[at].attempt()) return at;
+            if (attempt_arm(arms_[at])) return at;
             at = at + 1 == count() ? 0 : at + 1;
         }
         return no_arm;
     }
-    void enlist(party& p) noexcept {
-        for (arm_type& arm : arms_) arm.enlist(p);
+    const waiter* enlist(party& p) noexcept {
+        for (arm_type& arm : arms_) {
+            if constexpr (late_arm<arm_type>) {
+                if (!arm.enlist(p, to_the_select)) return &arm;
+            } else {
+                arm.enlist(p);
+            }
+        }
+        return nullptr;
     }
-    std::size_t withdraw(const waiter* granted) noexcept {
+    std::size_t withdraw(const waiter* granted, std::size_t& leaving) noexcept {
         std::size_t found = no_arm;
         for (std::size_t i = 0; i < count(); ++i) {
-            arms_[i].withdraw();
+            withdraw_arm(arms_[i], leaving);
             if (&arms_[i] == granted) found = i;
         }
         return found;
@@ -209,8 +273,8 @@ class [[nodiscard("a select does nothing until it is awaited: co_await it")]] se
         party& p = *frame.promise().who;
         decided_ = arms_.attempt(first_asked(*this_scheduler, arms_.count()));
         if (decided_ != no_arm) return pass(p, frame);
-        arms_.enlist(p);
         park(p, frame);
+        if (const waiter* over = arms_.enlist(p)) end(over, wake_reason::done);
         return true;
     }
     auto await_resume() {
@@ -220,7 +284,8 @@ class [[nodiscard("a select does nothing until it is awaited: co_await it")]] se
 
  private:
     static std::size_t withdraw_all(select_wait& self, const waiter* granted) noexcept {
-        return static_cast<select_awaiter&>(self).arms_.withdraw(granted);
+        auto& mine = static_cast<select_awaiter&>(self);
+        return mine.arms_.withdraw(granted, mine.leaving_);
     }
 
     Arms arms_;
@@ -251,7 +316,8 @@ auto attempt_select(Arms arms) {
 ///              had at once, chance decides, so that none starves
 /// Returns select_result{index, value} · Errors: those of the arm that fired · Cancel: leaves every
 /// line, nothing was taken or given; an arm that had fired before stands · Cost: O(arms), no
-/// allocation.
+/// allocation; with waits for objects in shared memory that did not fire, a turn of the loop more,
+/// in which the kernel lets go of them.
 template <class... Arms>
     requires(sizeof...(Arms) > 0)
 auto select(Arms&&... arms) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/sync/line_wait.hpp>
+#include <lariat/task/late_arm.hpp>
 #include <lariat/task/wait_queue.hpp>
 
 #include <concepts>
@@ -12,6 +13,7 @@ LARIAT_EXPORT extern const wait_kind arm_of_select;
 
 /// Ends the select that `arm` belongs to: all its other arms leave their lines, then it is woken.
 LARIAT_EXPORT void grant_arm(waiter& arm) noexcept;
+LARIAT_EXPORT extern const late_arm_reports to_the_select;
 
 /// Wakes one who was given what it waited for. A primitive whose waits may be arms of a select
 /// wakes through here: nobody can give the same select a second thing.
@@ -40,12 +42,26 @@ inline void grant_all(wait_queue& line) noexcept {
 
 /// What select asks of an arm, beside being a waiter. Every awaiter below is one.
 template <class Arm>
-concept selectable = std::derived_from<Arm, waiter> && requires(Arm& arm, party& p) {
+concept prompt_arm = std::derived_from<Arm, waiter> && requires(Arm& arm, party& p) {
     { arm.attempt() } -> std::same_as<bool>;  // takes it now; false: it would have to wait
     arm.enlist(p);                            // waits for it on behalf of a select
     arm.withdraw();                           // waits no longer, if it still does
     arm.result();                             // of an attempt or a wait that succeeded
 };
+
+/// An arm that cannot leave its line within a call, as the kernel has it: the waits for objects in
+/// shared memory are such. The select goes on when all of them have reported.
+template <class Arm>
+concept late_arm =
+    std::derived_from<Arm, waiter> && requires(Arm& arm, party& p, const late_arm_reports& to) {
+        { arm.attempt_as_arm(p) } -> std::same_as<bool>;  // takes it now, or leaves no trace
+        { arm.enlist(p, to) } -> std::same_as<bool>;      // false: it is over already
+        { arm.withdraw() } -> std::same_as<bool>;         // false: it will report that it has left
+        arm.await_resume();                               // of one that is over
+    };
+
+template <class Arm>
+concept selectable = prompt_arm<Arm> || late_arm<Arm>;
 
 /// An awaiter that can also be an arm of a select: derive from it as `class get_wait : public
 /// selectable_wait<get_wait>` and write kind_of_wait, attempt(), join_line() and result().

@@ -43,6 +43,7 @@ class LARIAT_EXPORT lock_word {
         return true;
     }
     [[nodiscard]] futex_step attempt(lock_request& who) noexcept {
+        who.died = false;
         if (!who.slept && try_take()) [[likely]]
             return futex_step::done();
         return attempt_slowly(who);
