@@ -1,5 +1,7 @@
 #include <lariat/sync/barrier.hpp>
 
+#include <exception>
+
 namespace lariat {
 
 bool barrier::awaiter::arrive() noexcept {
@@ -7,7 +9,11 @@ bool barrier::awaiter::arrive() noexcept {
     if (broken_) return false;
     if (barrier_->waiting_ + 1 == barrier_->parties_) {
         index_ = barrier_->waiting_;
-        barrier_->open();
+        failure_ = barrier_->act();
+        if (failure_)
+            barrier_->abort();
+        else
+            barrier_->open();
         return false;
     }
     ++barrier_->waiting_;
@@ -21,6 +27,17 @@ void barrier::awaiter::leave(waiter& w) noexcept {
 }
 
 const wait_kind barrier::awaiter::kind_of_wait{"a barrier", &awaiter::leave};
+
+/// What went wrong in it.
+std::exception_ptr barrier::act() const noexcept {
+    if (!action_) return nullptr;
+    try {
+        action_();
+        return nullptr;
+    } catch (...) {
+        return std::current_exception();
+    }
+}
 
 // Counted now and not on arrival: some may have left from between.
 void barrier::open() noexcept {

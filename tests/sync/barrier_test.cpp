@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -132,6 +133,42 @@ TEST_CASE_FIXTURE(test_loop,
         CHECK(ended.is_value());
     });
     CHECK(through == arrivals{{1, 0}});
+}
+
+TEST_CASE_FIXTURE(test_loop, "barrier: its action is called once a round, before anybody goes on") {
+    int rounds = 0;
+    arrivals through;
+    barrier line(2, [&] {
+        CHECK(through.size() == 2 * static_cast<std::size_t>(rounds));
+        ++rounds;
+    });
+    run([&]() -> task<> {
+        for (int round = 1; round <= 3; ++round) {
+            co_await gather(arrive(line, 1, through), arrive(line, 2, through));
+            CHECK(rounds == round);
+        }
+    });
+    CHECK(through.size() == 6);
+}
+
+TEST_CASE_FIXTURE(test_loop, "barrier: an action that throws breaks it, and the last is told why") {
+    bool fails = true;
+    barrier line(2, [&] {
+        if (fails) throw std::runtime_error("not this round");
+    });
+    arrivals through;
+    run([&]() -> task<> {
+        auto first = spawn(arrive(line, 1, through));
+        co_await yield_now();
+        CHECK_THROWS_WITH_AS((void)co_await line.wait(), "not this round", std::runtime_error);
+        CHECK_THROWS_AS(co_await first, broken_barrier);
+        CHECK(line.broken());
+        CHECK_THROWS_AS((void)co_await line.wait(), broken_barrier);
+        fails = false;
+        line.reset();
+        co_await gather(arrive(line, 3, through), arrive(line, 4, through));
+    });
+    CHECK(through == arrivals{{4, 1}, {3, 0}});
 }
 
 TEST_CASE_FIXTURE(test_loop, "barrier: abort breaks it for those who wait and those who come") {

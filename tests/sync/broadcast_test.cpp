@@ -157,6 +157,42 @@ TEST_CASE_FIXTURE(test_loop, "broadcast: as arms of a select, beside an event") 
     });
 }
 
+TEST_CASE_FIXTURE(test_loop, "broadcast: cancelled while it waits, it misses nothing after it") {
+    broadcast<int> ring(4);
+    run([&]() -> task<> {
+        auto mine = ring.subscribe();
+        auto others = ring.subscribe();
+        std::vector<int> got;
+        auto cut = spawn([&]() -> task<> { (void)co_await mine.receive(); });
+        auto stays = spawn([&]() -> task<> { got.push_back((co_await others.receive())->value); });
+        co_await yield_now();
+        cut.cancel();
+        CHECK((co_await settled(std::move(cut))).is_cancelled());
+        ring.send(1);
+        ring.send(2);
+        co_await stays;
+        CHECK(got == std::vector{1});
+        CHECK((co_await mine.receive())->value == 1);
+        CHECK((co_await mine.receive())->value == 2);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "broadcast: one that was woken and then cancelled has received it") {
+    broadcast<int> ring(4);
+    run([&]() -> task<> {
+        auto mine = ring.subscribe();
+        int got = 0;
+        auto waiting = spawn([&]() -> task<> { got = (co_await mine.receive())->value; });
+        co_await yield_now();
+        ring.send(1);
+        ring.send(2);
+        waiting.cancel();
+        CHECK((co_await settled(std::move(waiting))).is_value());
+        CHECK(got == 1);
+        CHECK((co_await mine.receive())->value == 2);
+    });
+}
+
 TEST_CASE_FIXTURE(test_loop, "broadcast: a woken subscriber may send and receive again") {
     broadcast<int> ring(4);
     int last = 0;

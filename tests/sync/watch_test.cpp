@@ -85,6 +85,33 @@ TEST_CASE_FIXTURE(test_loop, "watch: readers are woken in the order in which the
     CHECK(order == std::vector{17, 37, 47});
 }
 
+TEST_CASE_FIXTURE(test_loop, "watch: cancelled while it waits, it has seen nothing") {
+    watch<int> number(0);
+    std::vector<int> order;
+    run([&]() -> task<> {
+        auto reader = number.subscribe();
+        (void)co_await reader.next();
+        const auto wait = [&](watch_reader<int>& with, int mark) -> task<> {
+            (void)co_await with.next();
+            order.push_back(mark);
+        };
+        auto other = reader;
+        auto third = reader;
+        auto first = spawn(wait(reader, 1));
+        auto cut = spawn(wait(other, 2));
+        auto last = spawn(wait(third, 3));
+        co_await yield_now();
+        cut.cancel();
+        CHECK((co_await settled(std::move(cut))).is_cancelled());
+        number.set(5);
+        CHECK(other.has_changed());
+        CHECK((co_await other.next()) == 5);
+        co_await first;
+        co_await last;
+    });
+    CHECK(order == std::vector{1, 3});
+}
+
 TEST_CASE_FIXTURE(test_loop, "watch: one that was woken and then cancelled has seen the change") {
     watch<int> number(0);
     run([&]() -> task<> {

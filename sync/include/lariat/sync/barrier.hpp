@@ -9,6 +9,9 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <exception>
+#include <functional>
+#include <utility>
 
 namespace lariat {
 
@@ -22,7 +25,7 @@ namespace lariat {
 ///              next round
 /// Threads      one loop
 /// Lifetime     outlives those who wait (asserted)
-/// Allocation   none
+/// Allocation   none by its verbs
 ///
 /// One who is cancelled, or whose time runs out, leaves, and another may come in its place: as with
 /// asyncio's barrier, and unlike threading's, the others are not disturbed. To give up the whole
@@ -31,15 +34,18 @@ class LARIAT_EXPORT barrier {
  public:
     class awaiter;
 
-    /// Pre: at least one.
-    explicit barrier(std::size_t parties) noexcept : parties_(parties) {
+    /// `action`, if there is one, is called by the last to come, before the others go on. If it
+    /// throws, the barrier is broken: the last gets what was thrown, the others broken_barrier. It
+    /// does not use the barrier itself. Pre: at least one.
+    explicit barrier(std::size_t parties, std::function<void()> action = nullptr) noexcept
+        : parties_(parties), action_(std::move(action)) {
         detail::require(parties != 0, "a barrier is for one task at least");
     }
 
     /// Suspends until as many as it is for have come; the last to come does not suspend · Returns
     /// the index of this arrival in its round, from 0 · Errors: broken_barrier (through nothrow:
-    /// errc::broken_barrier) if it is aborted, or is reset meanwhile · Cancel: leaves, O(1), and
-    /// has not come; those behind move up.
+    /// errc::broken_barrier) if it is aborted, or is reset meanwhile; what the action throws ·
+    /// Cancel: leaves, O(1), and has not come; those behind move up.
     [[nodiscard]] awaiter wait() noexcept;
 
     /// Breaks it: all who wait and all who come get broken_barrier, until reset(). Runs nobody.
@@ -52,12 +58,14 @@ class LARIAT_EXPORT barrier {
     [[nodiscard]] bool broken() const noexcept { return broken_; }
 
  private:
+    [[nodiscard]] std::exception_ptr act() const noexcept;
     void open() noexcept;
     void break_round() noexcept;
 
     wait_queue line_;
     std::size_t parties_;
     std::size_t waiting_ = 0;
+    std::function<void()> action_;
     bool broken_ = false;
 };
 
@@ -78,6 +86,8 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] barr
     /// For nothrow().
     result<std::size_t> finish_nothrow() const {
         throw_if_cut();
+        if (failure_) [[unlikely]]
+            std::rethrow_exception(failure_);
         if (broken_) return make_error_code(errc::broken_barrier);
         return index_;
     }
@@ -92,6 +102,7 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] barr
 
     barrier* barrier_;
     std::size_t index_ = 0;
+    std::exception_ptr failure_;  // of the action, if this one called it
     bool broken_ = false;
 };
 

@@ -42,7 +42,9 @@ class item_exchange {
 
     static constexpr std::size_t unbounded = std::numeric_limits<std::size_t>::max();
 
-    explicit item_exchange(std::size_t room) noexcept : room_(room) {}
+    explicit item_exchange(std::size_t room) noexcept(
+        std::is_nothrow_default_constructible_v<Store>)
+        : room_(room) {}
 
     [[nodiscard]] std::size_t size() const noexcept { return store_.size(); }
     [[nodiscard]] bool closed() const noexcept { return closed_; }

@@ -63,7 +63,8 @@ class basic_queue {
     using put_wait = typename exchange::giver;
     class join_wait;
 
-    explicit basic_queue(std::size_t max = 0) noexcept
+    explicit basic_queue(std::size_t max = 0) noexcept(
+        std::is_nothrow_default_constructible_v<Store>)
         : items_(max == 0 ? exchange::unbounded : max), max_(max) {}
 
     /// Suspends while the queue is full · Errors: closed_error, also when it is closed meanwhile
@@ -119,7 +120,8 @@ class basic_queue {
     join_wait join() noexcept { return join_wait(*this); }
 
     /// No more puts: those that wait and those that come get closed_error. Getters drain what is
-    /// left, then get an empty optional. Closing it again does nothing.
+    /// left, then get an empty optional. Closing it again does nothing. To drop what is left, and
+    /// let join() return: `while (q.try_get()) q.task_done();`.
     void close() noexcept { items_.close(); }
     [[nodiscard]] bool closed() const noexcept { return items_.closed(); }
 
