@@ -56,7 +56,9 @@ bool last_call_awaiter::must_wait() noexcept {
     listener_->look();
     listener_->last_call_given = !listener_->closing && listener_->has_spare();
     if (listener_->last_call_given) ++listener_->promised;
-    if (listener_->last_call_given || listener_->closing || listener_->at_rest()) return false;
+    if (listener_->last_call_given || listener_->closing || listener_->at_rest() ||
+        listener_->failure != 0)
+        return false;
     listener_->last_call = this;
     return true;
 }

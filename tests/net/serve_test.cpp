@@ -306,6 +306,42 @@ TEST_CASE("serve: no connection is lost at a stop: it is served, or left to the 
     }
 }
 
+TEST_CASE("serve: a socket that stops listening as serving stops is drained all the same") {
+    for (const bool shared : {false, true}) {
+        on_loop([shared]() -> task<> {
+            const unique_fd raw = raw_listener(loopback(), 100);
+            REQUIRE(::fcntl(raw.get(), F_SETFL, O_NONBLOCK) == 0);
+            const int second = ::fcntl(raw.get(), F_DUPFD_CLOEXEC, 0);
+            auto listener =
+                shared ? tcp_listener::adopt_shared(second) : tcp_listener::adopt(second);
+            std::size_t answered = 0;
+            auto counted = [&answered](tcp_stream client) -> task<> {
+                ++answered;
+                return echo(std::move(client));
+            };
+            serve_options options;
+            options.max_connections = 1;
+            options.drain = 10s;
+            auto server = spawn(serve(listener, counted, options));
+            // So many that it holds some ahead, and has stopped asking for more.
+            std::vector<unique_fd> open;
+            for (int i = 0; i < 60; ++i) open.push_back(raw_connection(raw_endpoint(raw)));
+            while (answered == 0) co_await sleep(1ms);
+            co_await sleep(5ms);
+            server.cancel();
+            REQUIRE(::shutdown(raw.get(), SHUT_RDWR) == 0);
+            open.clear();
+            bool cancelled = false;
+            try {
+                co_await timeout(5s, server);
+            } catch (const task_cancelled&) {
+                cancelled = true;
+            }
+            CHECK(cancelled);
+        });
+    }
+}
+
 TEST_CASE("serve: a drain ends with its last connection, not at its deadline") {
     on_loop([]() -> task<> {
         serve_options options;
