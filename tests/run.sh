@@ -72,37 +72,44 @@ describe() {
 }
 
 build_cell() {
-    stop_building_ahead
+    stop_work_ahead
     describe "$1"
     step "$1: build" 1800 bash -c 'set_up "${@:2}" && ninja -C "$2" $1' build \
         "${areas[*]/%/_tests}" "${how[@]}"
 }
 
-# Tests wait more than they compute, so half the machine is idle while they run. The next cell is
-# built meanwhile, as what the scheduler takes last (in a session of its own, which has a nice value
-# of its own where sessions are groups: sched(7)). Its own step goes on where this has come to.
+# Tests wait more than they compute, so half the machine is idle while they run. What comes next is
+# done meanwhile, as what the scheduler takes last (in a session of its own, which has a nice value
+# of its own where sessions are groups: sched(7)): the next cell is built, and clang-tidy looks at
+# what it does not know yet. Their own steps go on where this has come to.
 ahead=''
-build_ahead() {
-    describe "$1" || return 0
-    set_up "${how[@]}" >"$logs/ahead.log" 2>&1 || return 0
-    setsid bash -c 'printf 19 >/proc/self/autogroup; exec nice -n 19 ninja "$@"' build \
-        -C "${how[0]}" "${areas[@]/%/_tests}" >>"$logs/ahead.log" 2>&1 </dev/null &
+work_ahead() {
+    local next=${cells[at + 1]:-} commands=()
+    if describe "$next" && set_up "${how[@]}" >"$logs/ahead.log" 2>&1; then
+        commands+=("ninja -C ${how[0]} ${areas[*]/%/_tests}")
+    fi
+    if [[ " ${cells[*]:at + 1} " == *' tidy '* && -f build/clang/build.ninja ]]; then
+        commands+=('python3 tests/tidy/clang_tidy.py build/clang')
+    fi
+    [ ${#commands[@]} -gt 0 ] || return 0
+    setsid bash -c 'printf 19 >/proc/self/autogroup; renice -n 19 $$; for each; do $each; done' \
+        ahead "${commands[@]}" >>"$logs/ahead.log" 2>&1 </dev/null &
     ahead=$!
 }
-stop_building_ahead() {
+stop_work_ahead() {
     [ -n "$ahead" ] || return 0
-    kill -TERM "$ahead" 2>/dev/null
+    kill -TERM -- "-$ahead" 2>/dev/null || kill -TERM "$ahead" 2>/dev/null
     wait "$ahead" 2>/dev/null
     ahead=''
 }
-trap stop_building_ahead EXIT
+trap stop_work_ahead EXIT
 
 # test_cell NAME OPTION-OF-MESON-TEST...: counted test case by test case.
 test_cell() {
     local name=$1 code=0 here counted
     shift
     rm -f "build/$name/meson-logs/testlog.json"
-    build_ahead "$next"
+    work_ahead
     run_logged "$name: tests" 1800 meson test -C "build/$name" --no-rebuild "$@" || code=$?
     here=build/$name/meson-logs/testlog.json
     counted=$logs/$name-count.log
@@ -144,6 +151,7 @@ cell_tsan() {
 }
 
 cell_tidy() {
+    stop_work_ahead
     step "tidy: its own test" 120 python3 tests/tidy/selftest.py
     step "tidy: house rules" 600 python3 tests/tidy/tidy.py
     step "tidy: set up for clang-tidy" 300 bash -c 'set_up "$@"' set_up build/clang clang++-19 \
@@ -163,7 +171,6 @@ printf 'Lariat: builds and tests: %s. Logs are in %s.\n' "${cells[*]}" "$logs"
 need_packages "${packages[@]}"
 need_commands clang++-19 g++-12 meson ninja pkg-config python3
 for ((at = 0; at < ${#cells[@]}; ++at)); do
-    next=${cells[at + 1]:-}
     "cell_${cells[at]//-/_}"
 done
 
