@@ -204,6 +204,19 @@ TEST_CASE_FIXTURE(family_check, "select, shared memory: out of time it is out of
     }());
 }
 
+TEST_CASE_FIXTURE(family_check, "try_select, shared memory: a cut before it is not its own") {
+    shm::queue<int> line(1);
+    const shm::event never;
+    run([&]() -> task<> {
+        const auto late = co_await nothrow(timeout(1ms, never.wait()));
+        CHECK(late.error() == errc::timed_out);
+        line.put_nowait(3);
+        const auto got = try_select(line.get());
+        REQUIRE(got);
+        CHECK(got->value == 3);
+    }());
+}
+
 TEST_CASE_FIXTURE(family_check, "select, shared memory: a lock that another process held") {
     const shm::mutex lock;
     const shm::event held;

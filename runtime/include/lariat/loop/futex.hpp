@@ -225,6 +225,7 @@ class futex_verb : public futex_wait_point {
     [[nodiscard]] bool attempt_as_arm(party& p) noexcept {
         auto& verb = static_cast<Verb&>(*this);
         who = &p;
+        p.reason = wake_reason::done;  // of this wait: the last one may have been cut
         if (verb.attempt().is_done()) return true;
         if constexpr (requires { verb.gave_up(); }) verb.gave_up();
         return false;
