@@ -1,12 +1,17 @@
 // Locks in a manager, and who holds them.
 
+#include <lariat/process/managed_bounded_semaphore.hpp>
 #include <lariat/process/managed_condition.hpp>
 #include <lariat/process/managed_mutex.hpp>
 #include <lariat/process/managed_semaphore.hpp>
 
 #include "process/manager_link.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <typeinfo>
 #include <utility>
@@ -60,34 +65,65 @@ void served_mutex::left(std::uint64_t connection) {
     held_.unlock();
 }
 
-task<> served_semaphore::acquire(manager_caller who) {
+// Semaphores
+
+template <class Permits>
+task<> served_permits<Permits>::acquire(manager_caller who) {
     auto acquiring = permits_.acquire();
     co_await std::move(acquiring);
     ++taken_[who.connection];
 }
 
-bool served_semaphore::try_acquire(manager_caller who) {
+template <class Permits>
+bool served_permits<Permits>::try_acquire(manager_caller who) {
     const bool taken = permits_.try_acquire();
     if (taken) ++taken_[who.connection];
     return taken;
 }
 
-void served_semaphore::release(manager_caller who) {
+template <class Permits>
+void served_permits<Permits>::release(manager_caller who) {
     permits_.release();
     const auto found = taken_.find(who.connection);
-    if (found != taken_.end() && --found->second == 0) taken_.erase(found);
+    if (found == taken_.end()) {
+        if constexpr (bounded) ++returned_;
+    } else if (--found->second == 0) {
+        taken_.erase(found);
+    }
 }
 
-void served_semaphore::release_if(manager_caller who, bool taken) {
+template <class Permits>
+std::optional<std::size_t> served_permits<Permits>::release_within(manager_caller who) {
+    if constexpr (bounded)
+        if (available() == limit_) return limit_;
+    release(who);
+    return {};
+}
+
+template <class Permits>
+void served_permits<Permits>::release_if(manager_caller who, bool taken) {
     if (taken) release(who);
 }
 
-void served_semaphore::left(std::uint64_t connection) {
+template <class Permits>
+void served_permits<Permits>::left(std::uint64_t connection) {
     const auto found = taken_.find(connection);
     if (found == taken_.end()) return;
     const std::size_t count = found->second;
+    const std::size_t returned = std::min(count, returned_);
     taken_.erase(found);
-    permits_.release(count);
+    returned_ -= returned;
+    permits_.release(count - returned);
+}
+
+template class served_permits<semaphore>;
+template class served_permits<bounded_semaphore>;
+
+void managed_release::await_resume() {
+    parcel_reader from = finish();
+    const auto bound = read_value<std::optional<std::size_t>>(from);
+    from.finish();
+    if (bound) throw released_too_often(1, 0, *bound);
 }
 
 // Conditions

@@ -2,6 +2,7 @@
 
 #include <lariat/process/family.hpp>
 #include <lariat/process/managed_barrier.hpp>
+#include <lariat/process/managed_bounded_semaphore.hpp>
 #include <lariat/process/managed_condition.hpp>
 #include <lariat/process/managed_dict.hpp>
 #include <lariat/process/managed_event.hpp>
