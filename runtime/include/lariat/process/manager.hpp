@@ -10,6 +10,7 @@
 #include <lariat/process/managed_mutex.hpp>
 #include <lariat/process/managed_namespace.hpp>
 #include <lariat/process/managed_queue.hpp>
+#include <lariat/process/managed_recursive_mutex.hpp>
 #include <lariat/process/managed_semaphore.hpp>
 #include <lariat/process/managed_value.hpp>
 #include <lariat/process/manager_call.hpp>
