@@ -1,17 +1,26 @@
 // Locks in a manager, and who holds them.
 
+#include <lariat/process/managed_bounded_semaphore.hpp>
 #include <lariat/process/managed_condition.hpp>
 #include <lariat/process/managed_mutex.hpp>
+#include <lariat/process/managed_recursive_mutex.hpp>
 #include <lariat/process/managed_semaphore.hpp>
 
 #include "process/manager_link.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <typeinfo>
 #include <utility>
 
-namespace lariat::detail {
+namespace lariat {
+
+namespace detail {
 
 void served_mutex::hand_to(manager_caller who, guard<mutex>&& held) noexcept {
     held_ = std::move(held);
@@ -33,7 +42,7 @@ bool served_mutex::try_lock(manager_caller who) {
 }
 
 void served_mutex::require_holder(manager_caller who) const {
-    if (!held_ || holder_ != who.connection)
+    if (!held_by(who))
         throw std::logic_error("managed_mutex: given up by one who does not hold it");
 }
 
@@ -60,34 +69,131 @@ void served_mutex::left(std::uint64_t connection) {
     held_.unlock();
 }
 
-task<> served_semaphore::acquire(manager_caller who) {
+// Recursive mutexes
+
+bool served_recursive_mutex::again(manager_caller who, std::uint64_t task_name) noexcept {
+    if (!held_by(who, task_name)) return false;
+    ++depth_;
+    return true;
+}
+
+// A task that is awaited goes on in its awaiter in the same leg, so nobody sees the lock handed
+// over and its depth not yet set.
+task<std::uint64_t> served_recursive_mutex::lock(manager_caller who, std::uint64_t task_name) {
+    if (!again(who, task_name)) {
+        auto locking = lock_.lock(who);
+        co_await std::move(locking);
+        task_ = task_name;
+        depth_ = 1;
+    }
+    co_return task_name;
+}
+
+std::uint64_t served_recursive_mutex::try_lock(manager_caller who, std::uint64_t task_name) {
+    if (again(who, task_name)) return task_name;
+    if (!lock_.try_lock(who)) return 0;
+    task_ = task_name;
+    depth_ = 1;
+    return task_name;
+}
+
+void served_recursive_mutex::unlock(manager_caller who, std::uint64_t task_name) {
+    if (!held_by(who, task_name))
+        throw std::logic_error("managed_recursive_mutex: given up by a task that does not hold it");
+    if (--depth_ == 0) lock_.unlock(who);
+}
+
+void served_recursive_mutex::unlock_if(manager_caller who, std::uint64_t taken_by) {
+    if (taken_by != 0) unlock(who, taken_by);
+}
+
+party& managed_recursive_take::running() noexcept {
+    party* const current = required_scheduler("a managed_recursive_mutex").current;
+    require(current != nullptr, "a managed_recursive_mutex is taken inside a task");
+    return *current;
+}
+
+// By its address, which is its own until it ends; and while it has a guard it may not.
+std::uint64_t managed_recursive_take::name_of(const party& which) noexcept {
+    return reinterpret_cast<std::uintptr_t>(&which);
+}
+
+void managed_recursive_take::require_asked_by(const party& awaiting) const noexcept {
+    require(&awaiting == by_,
+            "a managed_recursive_mutex is taken by the task that awaits it\n"
+            "  wrong: co_await race(m.lock(), sleep(1s));   (each is a task of race's)\n"
+            "  right: auto guard = co_await timeout(1s, m.lock());");
+}
+
+managed_recursive_guard managed_recursive_take::await_resume() {
+    parcel_reader from = finish();
+    const auto taken_by = read_value<std::uint64_t>(from);
+    from.finish();
+    if (taken_by == 0) return {};
+    using body = served_recursive_mutex;
+    managed_guard held(object(), pack_method<body, &body::unlock>(*object(), taken_by));
+    return {std::move(held), *by_};
+}
+
+// Semaphores
+
+template <class Permits>
+task<> served_permits<Permits>::acquire(manager_caller who) {
     auto acquiring = permits_.acquire();
     co_await std::move(acquiring);
     ++taken_[who.connection];
 }
 
-bool served_semaphore::try_acquire(manager_caller who) {
+template <class Permits>
+bool served_permits<Permits>::try_acquire(manager_caller who) {
     const bool taken = permits_.try_acquire();
     if (taken) ++taken_[who.connection];
     return taken;
 }
 
-void served_semaphore::release(manager_caller who) {
+template <class Permits>
+void served_permits<Permits>::release(manager_caller who) {
     permits_.release();
     const auto found = taken_.find(who.connection);
-    if (found != taken_.end() && --found->second == 0) taken_.erase(found);
+    if (found == taken_.end()) {
+        if constexpr (bounded) ++returned_;
+    } else if (--found->second == 0) {
+        taken_.erase(found);
+    }
 }
 
-void served_semaphore::release_if(manager_caller who, bool taken) {
+template <class Permits>
+std::optional<std::size_t> served_permits<Permits>::release_within(manager_caller who) {
+    if constexpr (bounded)
+        if (available() == limit_) return limit_;
+    release(who);
+    return {};
+}
+
+template <class Permits>
+void served_permits<Permits>::release_if(manager_caller who, bool taken) {
     if (taken) release(who);
 }
 
-void served_semaphore::left(std::uint64_t connection) {
+template <class Permits>
+void served_permits<Permits>::left(std::uint64_t connection) {
     const auto found = taken_.find(connection);
     if (found == taken_.end()) return;
     const std::size_t count = found->second;
+    const std::size_t returned = std::min(count, returned_);
     taken_.erase(found);
-    permits_.release(count);
+    returned_ -= returned;
+    permits_.release(count - returned);
+}
+
+template class served_permits<semaphore>;
+template class served_permits<bounded_semaphore>;
+
+void managed_release::await_resume() {
+    parcel_reader from = finish();
+    const auto bound = read_value<std::optional<std::size_t>>(from);
+    from.finish();
+    if (bound) throw released_too_often(1, 0, *bound);
 }
 
 // Conditions
@@ -163,4 +269,22 @@ void managed_condition_wait::await_resume() {
     from.finish();
 }
 
-}  // namespace lariat::detail
+}  // namespace detail
+
+managed_recursive_guard::managed_recursive_guard(managed_guard&& held, party& holder) noexcept
+    : holder_(&holder), held_(std::move(held)) {
+    detail::require(holder.bound != std::numeric_limits<std::uint16_t>::max(),
+                    "a task has 65,535 guards of recursive mutexes at a time");
+    ++holder.bound;
+}
+
+void managed_recursive_guard::unlock() noexcept {
+    if (held_) {
+        detail::require(holder_ == &detail::managed_recursive_take::running(),
+                        "a managed_recursive_mutex is released by the task that took it");
+        --holder_->bound;
+    }
+    held_.unlock();
+}
+
+}  // namespace lariat

@@ -22,6 +22,9 @@ class LARIAT_EXPORT served_mutex {
     void unlock(manager_caller who);
     void unlock_if(manager_caller who, bool taken);
     [[nodiscard]] bool locked() const noexcept { return mutex_.locked(); }
+    [[nodiscard]] bool held_by(manager_caller who) const noexcept {
+        return held_ && holder_ == who.connection;
+    }
     void left(std::uint64_t connection);
 
     // For a condition.

@@ -2,6 +2,7 @@
 
 #include <lariat/process/family.hpp>
 #include <lariat/process/managed_barrier.hpp>
+#include <lariat/process/managed_bounded_semaphore.hpp>
 #include <lariat/process/managed_condition.hpp>
 #include <lariat/process/managed_dict.hpp>
 #include <lariat/process/managed_event.hpp>
@@ -9,6 +10,7 @@
 #include <lariat/process/managed_mutex.hpp>
 #include <lariat/process/managed_namespace.hpp>
 #include <lariat/process/managed_queue.hpp>
+#include <lariat/process/managed_recursive_mutex.hpp>
 #include <lariat/process/managed_semaphore.hpp>
 #include <lariat/process/managed_value.hpp>
 #include <lariat/process/manager_call.hpp>
