@@ -18,16 +18,25 @@ struct sold_out : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// A class of a user's.
-class stall {
+class sells {
  public:
-    stall(std::string article, int pieces) : article_(std::move(article)), pieces_(pieces) {}
+    explicit sells(std::string article) : article_(std::move(article)) {}
+
+    [[nodiscard]] const std::string& article() const noexcept { return article_; }
+
+ private:
+    std::string article_;
+};
+
+/// A class of a user's.
+class stall : public sells {
+ public:
+    stall(std::string article, int pieces) : sells(std::move(article)), pieces_(pieces) {}
 
     int sell(int count) {
-        if (count > pieces_) throw sold_out("no more " + article_);
+        if (count > pieces_) throw sold_out("no more " + article());
         return pieces_ -= count;
     }
-    [[nodiscard]] const std::string& article() const noexcept { return article_; }
     [[nodiscard]] int pid() const noexcept { return ::getpid(); }
     task<int> sell_later(int count) {
         co_await yield_now();
@@ -49,7 +58,6 @@ class stall {
     }
 
  private:
-    std::string article_;
     int pieces_;
     int waiting_ = 0;
 };
@@ -156,7 +164,8 @@ TEST_CASE_FIXTURE(manager_check, "manager: a value") {
     });
 }
 
-TEST_CASE_FIXTURE(manager_check, "manager: a class of the user's, its tasks and its errors") {
+TEST_CASE_FIXTURE(manager_check,
+                  "manager: a class of the user's, its base, its tasks and its errors") {
     with_manager([](manager& m) -> task<> {
         auto pears = co_await m.make<proxy<stall>>("pears", 5);
         int left = co_await pears.call<&stall::sell>(2);

@@ -112,20 +112,20 @@ TEST_CASE_FIXTURE(family_check, "select, shared memory: with queues and times of
     shm::queue<int> far(4);
     queue<int> near;
     run([&]() -> task<> {
-        auto selecting = [&]() -> task<std::size_t> {
-            const auto got = co_await select(far.get(), near.get(), after(5ms));
+        auto selecting = [&](duration at_most) -> task<std::size_t> {
+            const auto got = co_await select(far.get(), near.get(), after(at_most));
             co_return got.index;
         };
-        CHECK(co_await selecting() == 2);
-        auto first = spawn(selecting());
+        CHECK(co_await selecting(1ms) == 2);
+        auto first = spawn(selecting(1h));
         co_await yield_now();
         near.put_nowait(1);
         far.put_nowait(2);  // too late for that select: its other arms may only leave now
         CHECK(co_await timeout(10s, std::move(first)) == 1);
         CHECK(near.empty());
         CHECK(far.size() == 1);
-        CHECK(co_await selecting() == 0);
-        auto second = spawn(selecting());
+        CHECK(co_await selecting(1h) == 0);
+        auto second = spawn(selecting(1h));
         co_await sleep(1ms);
         far.put_nowait(3);
         CHECK(co_await timeout(10s, std::move(second)) == 0);

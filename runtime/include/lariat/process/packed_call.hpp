@@ -49,17 +49,29 @@ struct call_signature<R (*)(P...) noexcept> : signature<R, P...> {};
 template <class Member>
 struct member_signature {};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...)> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...)> : signature<R, P...> {
+    using owner = C;
+};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...) const> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...) const> : signature<R, P...> {
+    using owner = C;
+};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...)&> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...)&> : signature<R, P...> {
+    using owner = C;
+};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...) const&> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...) const&> : signature<R, P...> {
+    using owner = C;
+};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...) noexcept> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...) noexcept> : signature<R, P...> {
+    using owner = C;
+};
 template <class R, class C, class... P>
-struct member_signature<R (C::*)(P...) const noexcept> : signature<R, P...> {};
+struct member_signature<R (C::*)(P...) const noexcept> : signature<R, P...> {
+    using owner = C;
+};
 
 template <class Fn>
     requires requires { &Fn::operator(); }
