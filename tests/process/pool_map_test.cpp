@@ -8,7 +8,9 @@
 #include <list>
 #include <ranges>
 #include <set>
+#include <stdexcept>
 #include <tuple>
+#include <utility>
 
 namespace {
 
@@ -28,6 +30,10 @@ int close_it(unique_fd one) { return one ? 1 : 0; }
 long refuse_seven(long n) {
     if (n == 7) throw std::invalid_argument("seven");
     return n;
+}
+task<long> square_below_four(std::pair<long, shm::event> item) {
+    if (item.first >= 4) co_await item.second.wait();
+    co_return item.first* item.first;
 }
 task<long> nap_then_square(long n) {
     co_await sleep(20ms);
@@ -240,6 +246,90 @@ TEST_CASE_FIXTURE(pool_check, "pool imap: a failure is thrown where its result w
             CHECK(next == i);
         }
         CHECK_THROWS_AS(co_await items.next(), std::invalid_argument);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check,
+                  "pool imap: closed in the middle, it gives what was submitted and then says so") {
+    run([]() -> task<> {
+        process_pool pool(2);
+        map_options options;
+        options.ahead = 8;
+        map_progress progress;
+        options.progress = &progress;
+        auto squares = pool.imap(square, std::views::iota(0L), options);
+        options.progress = nullptr;
+        auto unordered = pool.imap_unordered(square, std::views::iota(0L), options);
+        std::optional<long> next = co_await squares.next();
+        CHECK(next == 0);
+        next = co_await unordered.next();
+        std::set<long> taken{next.value()};
+        co_await pool.close();
+        for (long i = 1; i < 8; ++i) {
+            next = co_await squares.next();
+            CHECK(next == i * i);
+            next = co_await unordered.next();
+            taken.insert(next.value());
+        }
+        CHECK_THROWS_AS(co_await squares.next(), closed_error);
+        CHECK_THROWS_AS(co_await unordered.next(), closed_error);
+        CHECK(taken == std::set<long>{0, 1, 4, 9, 16, 25, 36, 49});
+        CHECK(progress.done() == 8);
+        CHECK(progress.total() == 8);
+        CHECK(!progress.total_known());
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool imap: closed after the range's last item it gives all") {
+    run([]() -> task<> {
+        process_pool pool(1);
+        auto squares = pool.imap(square, numbers_up_to(5));
+        std::optional<long> next = co_await squares.next();
+        co_await pool.close();
+        for (long i = 0; i < 5; ++i) {
+            CHECK(next == i * i);
+            next = co_await squares.next();
+        }
+        CHECK(!next);
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool imap: terminated in the middle, it gives the results it has") {
+    for (const bool ordered : {true, false}) {
+        run([](bool in_order) -> task<> {
+            process_pool pool(1);
+            const shm::event never;
+            const auto with_gate = [never](long n) { return std::pair(n, never); };
+            auto items = std::views::iota(0L) | std::views::transform(with_gate);
+            map_options options;
+            options.ahead = 8;
+            auto results = in_order ? pool.imap(square_below_four, items, options)
+                                    : pool.imap_unordered(square_below_four, items, options);
+            std::optional<long> next = co_await results.next();
+            std::set<long> taken{next.value()};
+            co_await until([&] { return pool.stats().done == 4; });
+            pool.terminate();
+            for (int i = 1; i < 4; ++i) {
+                next = co_await results.next();
+                taken.insert(next.value());
+            }
+            CHECK(taken == std::set<long>{0, 1, 4, 9});
+            CHECK_THROWS_AS(co_await results.next(), closed_error);
+            co_await pool.join();
+        }(ordered));
+    }
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool imap: what the range throws comes after what it gave before") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        auto items = pool.imap(square, std::views::iota(0L) | std::views::transform(refuse_seven));
+        for (long i = 0; i < 7; ++i) {
+            const std::optional<long> next = co_await items.next();
+            CHECK(next == i * i);
+        }
+        CHECK_THROWS_WITH_AS(co_await items.next(), "seven", std::invalid_argument);
+        const long after = co_await pool.run(square, 3);
+        CHECK(after == 9);
     });
 }
 

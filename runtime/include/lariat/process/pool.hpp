@@ -100,7 +100,9 @@ class LARIAT_EXPORT process_pool {
     /// As map, but the results come one by one, in order, and the range is read as they are taken:
     /// it may be endless. `options.ahead` calls are submitted beyond what was taken.
     ///
-    /// A generator that is destroyed before its end takes back what is under way.
+    /// A generator that is destroyed before its end takes back what is under way. Errors: a call's,
+    /// in its turn, and that is the end. Where no more can be submitted (the pool was closed or
+    /// terminated, or the range throws) the results of what was submitted come first.
     template <class Fn, std::ranges::input_range Range>
     [[nodiscard]] auto imap(Fn fn, Range&& items, const map_options& options = map_options()) {
         return generate(std::move(fn), std::forward<Range>(items), options,

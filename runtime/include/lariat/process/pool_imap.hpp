@@ -4,6 +4,7 @@
 #include <lariat/task/async_generator.hpp>
 
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <ranges>
 #include <utility>
@@ -104,15 +105,23 @@ async_generator<typename call_signature<Fn>::result> generate_results(
     auto at = std::ranges::begin(items);
     const auto end = std::ranges::end(items);
     const std::size_t chunk = std::max<std::size_t>(options.chunk, 1);
+    bool more = true;
+    std::exception_ptr refused;  // why there are no more: thrown where their results would come
     for (;;) {
-        while (line.has_room()) {
-            if (at == end) {
-                progress.has_read_all();
-                break;
+        while (more && line.has_room()) {
+            try {
+                if (at == end) {
+                    progress.has_read_all();
+                    more = false;
+                    break;
+                }
+                std::size_t count = chunk;
+                line.submit(pack_chunk<Fn, item_kind::argument, Moves>(fn, at, end, count));
+                progress.has_read(count);
+            } catch (...) {
+                refused = std::current_exception();
+                more = false;
             }
-            std::size_t count = chunk;
-            line.submit(pack_chunk<Fn, item_kind::argument, Moves>(fn, at, end, count));
-            progress.has_read(count);
         }
         if (line.empty()) break;
         call_line::next_wait wait = line.next();
@@ -124,6 +133,7 @@ async_generator<typename call_signature<Fn>::result> generate_results(
             co_yield std::move(each);
         }
     }
+    if (refused) std::rethrow_exception(refused);
 }
 
 }  // namespace lariat::detail
