@@ -12,7 +12,6 @@
 #include <ranges>
 
 #include <fcntl.h>
-#include <sys/resource.h>
 
 namespace {
 
@@ -66,22 +65,6 @@ void let_the_first_in(shm::value<int> comers) {
 void close_all() {
     for (int fd = 3; fd < 1024; ++fd) ::close(fd);
 }
-/// This process can open nothing, not even where something was closed.
-class no_descriptors {
- public:
-    no_descriptors() {
-        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
-        rlimit none = before_;
-        none.rlim_cur = 3;
-        REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-    }
-    no_descriptors(const no_descriptors&) = delete;
-    no_descriptors& operator=(const no_descriptors&) = delete;
-    ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-    rlimit before_{};
-};
 long square_slowly(long n) {
     long sum = 0;
     for (long i = 0; i < n; ++i) {
@@ -307,25 +290,6 @@ TEST_CASE_FIXTURE(pool_check, "pool: nor those that do not come up while another
         while (pool.stats().started < 8) co_await pool.run(nothing);
         CHECK(clock::now() - begun >= 150ms);
     });
-}
-
-TEST_CASE_FIXTURE(pool_check, "pool: one that can start no worker any more ends those it has") {
-    run([]() -> task<> {
-        const shm::value<int> ready(0);
-        process_pool_options options(2);
-        options.set_initializer(count_when_ready, ready);
-        process_pool pool(options);
-        co_await until([&] { return ready.get() == 2; });
-        {
-            const no_descriptors left;
-            (void)::kill(active_children().front().pid, SIGKILL);
-            co_await until([&] { return pool.stats().died == 1; });
-            // It cannot be replaced: the pool gives up, also the one that is well.
-            co_await until([&] { return pool.stats().workers == 0; });
-        }
-        CHECK_THROWS_AS(co_await pool.run(square, 1), pool_start_error);
-        co_await timeout(20s, pool.close());
-    }());
 }
 
 TEST_CASE_FIXTURE(pool_check, "pool: a worker that loses its way to the pool is replaced") {

@@ -66,7 +66,8 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     struct place {
         std::unique_ptr<pool_worker> worker;
         cancel_scope* pause = nullptr;  ///< before the next attempt
-        std::size_t unused = 0;  ///< workers in a row that ended before they had begun a call
+        /// Workers in a row that ended before they had begun a call, or could not be started.
+        std::size_t unused = 0;
     };
     struct pump_call : runnable {
         std::shared_ptr<process_pool_core> of;  ///< while it is scheduled
@@ -102,7 +103,9 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     void start_again(std::size_t at) noexcept;
     [[nodiscard]] bool needs_nobody() const noexcept;
     [[nodiscard]] duration pause(const place& before) const noexcept;
+    void could_not_start(std::size_t at, const char* why) noexcept;
     void note_failure(const std::string& what) noexcept;
+    [[nodiscard]] std::size_t living() const noexcept;
     void place_over() noexcept;
 
     process_pool_options options_;
@@ -118,6 +121,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     wait_queue enders_;
     std::string broken_;        // why no worker comes up
     std::size_t failures_ = 0;  // workers in a row that did not come up
+    bool said_short_ = false;   // since all places had a worker: that some have none
     std::uint64_t last_id_ = 0;
     process_pool_stats counts_;
     bool closing_ = false;

@@ -242,13 +242,37 @@ void process_pool_core::start_again(std::size_t at) noexcept {
         places_[at].worker = std::make_unique<pool_worker>(*this, at);
         ++counts_.started;
         pump_later();
+        const auto filled = [](const place& each) { return each.worker != nullptr; };
+        if (std::ranges::all_of(places_, filled)) said_short_ = false;
     } catch (const std::exception& error) {
-        ++places_[at].unused;
-        note_failure(error.what());
+        could_not_start(at, error.what());
     } catch (...) {
-        ++places_[at].unused;
-        note_failure("it could not be started");
+        could_not_start(at, "it could not be started");
     }
+}
+
+/// There is no room for another process now, most likely: those that live go on.
+void process_pool_core::could_not_start(std::size_t at, const char* why) noexcept {
+    ++places_[at].unused;
+    ++counts_.start_failures;
+    const std::size_t alive = living();
+    if (alive == 0) return note_failure(why);
+    if (std::exchange(said_short_, true)) return;
+    try {
+        const auto error = std::make_exception_ptr(pool_start_error(
+            "process_pool \"" + options_.name + "\" goes on with " + std::to_string(alive) +
+            " of its " + std::to_string(count()) + " workers, and will try again: " + why));
+        home_->report(*home_, nullptr, error, false);
+    } catch (...) {  // no memory to say it
+    }
+}
+
+/// Workers that take calls, or are about to.
+std::size_t process_pool_core::living() const noexcept {
+    const auto lives = [](const place& each) {
+        return each.worker != nullptr && !each.worker->gone && !each.worker->stopping;
+    };
+    return static_cast<std::size_t>(std::ranges::count_if(places_, lives));
 }
 
 /// A worker did not come up. One that is closed has calls to make too, and can give up on them.
@@ -275,6 +299,7 @@ void process_pool_core::worker_ended(std::size_t at) noexcept {
                                   ? "signal " + std::to_string(-worker.exit_code)
                                   : "exit code " + std::to_string(worker.exit_code);
             if (!worker.last_words.empty()) end.append(", ").append(worker.last_words);
+            ++counts_.start_failures;
             note_failure(end);
         }
     }

@@ -32,9 +32,14 @@ struct process_pool_options {
     /// A call that was cancelled while it ran and has not ended after the grace period has its
     /// worker killed. What else that had begun fails with worker_died.
     bool kill_on_cancel = false;
-    /// So many workers in a row that do not come up (that cannot be started, or end before their
-    /// initializer has) end the pool: pool_start_error. One that had come up does not count,
-    /// however it ends; if it had no call, the next is started after a pause, of 320 ms at last.
+    /// So many workers in a row that do not come up (that end before their initializer has, or
+    /// cannot be started while no other worker lives) end the pool: pool_start_error. One that had
+    /// come up does not count, however it ends; if it had no call, the next is started after a
+    /// pause, of 320 ms at last.
+    ///
+    /// A worker that cannot be started (no descriptors left, no processes) while another lives does
+    /// not end the pool: it goes on with fewer, tries again after such a pause, and says so, once
+    /// until all are there again, to the loop's report hook.
     std::size_t most_start_failures = 5;
 
     process_pool_options() {
@@ -66,6 +71,9 @@ struct process_pool_stats {
     std::size_t running = 0;      ///< now: with a worker, though it may not have begun them
     std::uint64_t started = 0;    ///< processes, in all
     std::uint64_t died = 0;       ///< processes, in all: not because they were told to end
+    /// Workers that did not come up, in all: that could not be started, or ended before their
+    /// initializer had.
+    std::uint64_t start_failures = 0;
 };
 
 /// How far a map has come; given to it by its options, and read at any time, by the pool's loop. It

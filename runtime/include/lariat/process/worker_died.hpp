@@ -31,7 +31,8 @@ class LARIAT_EXPORT worker_died : public std::runtime_error {
 /// Workers of a process_pool did not come up, one after the other: their initializer throws, say.
 /// what() has what became of the last. The pool starts no more of them, and takes no more calls;
 /// those that it has begun end as ever, and its other workers then. See
-/// process_pool_options::most_start_failures.
+/// process_pool_options::most_start_failures. Given to the loop's report hook, it says that a pool
+/// goes on with fewer workers.
 class LARIAT_EXPORT pool_start_error : public std::runtime_error {
  public:
     explicit pool_start_error(const std::string& what);
