@@ -37,8 +37,10 @@ struct workers_options {
 
     duration drain = std::chrono::seconds(10);  ///< for open connections, once a worker is to end
     duration grace = std::chrono::seconds(2);   ///< after that, until it is killed
-    /// For a worker to be ready, the first, one that replaces it, or one of a reload; or it is
-    /// killed, and counts as crashed.
+    /// For a worker to be ready, the first, one that replaces it, or one of a reload. One that by
+    /// then has no listener() and has not called ready() is killed, and counts as crashed, however
+    /// well it works; standard error says which one and why. A thread cannot be killed: that is
+    /// said, and it goes on.
     duration start_limit = std::chrono::seconds(30);
     /// What a worker that crashed is replaced after: this long, and twice as long each time, up to
     /// the most; one that ran for the most is forgiven.
@@ -86,8 +88,8 @@ class LARIAT_EXPORT worker_context {
     [[nodiscard]] tcp_listener& listener(const std::string& address, std::uint16_t port);
     /// For serve: drains as long as workers_options::drain says, and counts for the status.
     [[nodiscard]] serve_options options() const noexcept;
-    /// This worker can do its work: for one that has no listener. A reload waits for it, and
-    /// workers_options::start_limit.
+    /// This worker can do its work: one that has no listener must say so, or it is killed after
+    /// workers_options::start_limit. A reload waits for it.
     void ready();
     /// Counts requests, for the status.
     void count_request(std::uint64_t count = 1) noexcept;
