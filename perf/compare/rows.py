@@ -192,6 +192,8 @@ GREEN = [
 PROCESS = [
     process("pool_roundtrip", "pool: one small call, there and back", "us",
             "process_pool: run, there and back", at_most(60)),
+    process("pool_roundtrip_spin", "pool: one small call, there and back, spinning", "us",
+            "process_pool: run, there and back, spinning"),
     process("pool_map_auto", "pool.map, per small item, automatic chunks", "us",
             "process_pool: map an item, automatic chunks", at_most(0.03)),
     process("pool_map_1", "pool.map, per small item, chunks of 1", "us",

@@ -2,9 +2,11 @@
 #include <lariat/lariat.hpp>
 #include <lariat/process/pool.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "benches.hpp"
@@ -27,8 +29,10 @@ std::vector<long> numbers(std::size_t count) {
     return all;
 }
 
-lariat::task<double> round_trip() {
-    lariat::process_pool pool(1);
+lariat::task<double> round_trip(std::chrono::microseconds spin) {
+    lariat::process_pool_options options(1);
+    options.spin = spin;
+    lariat::process_pool pool(options);
     long sum = co_await pool.run(square, 1L);
     const wall_watch watch;
     for (std::size_t i = 0; i < round_trips; ++i) {
@@ -39,6 +43,13 @@ lariat::task<double> round_trip() {
     bench::keep(sum);
     co_await pool.close();
     co_return each;
+}
+
+/// The pool's loop and its worker's look for news for so long before they sleep.
+double spinning_round_trip() {
+    lariat::run_options options;
+    options.spin = std::chrono::microseconds(500);
+    return lariat::run(options, round_trip(options.spin));
 }
 
 template <class Fn>
@@ -88,7 +99,9 @@ lariat::task<double> imap() {
 
 void bench::pool_benches(suite& all) {
     all.add("process_pool: run, there and back", "us", 60,
-            [] { return lariat::run(round_trip()); });
+            [] { return lariat::run(round_trip({})); });
+    if (std::thread::hardware_concurrency() > 1)
+        all.add("process_pool: run, there and back, spinning", "us", 0, spinning_round_trip);
     all.add("process_pool: map an item, automatic chunks", "us", 0.03,
             [] { return lariat::run(map(square, in_chunks, 0)); });
     all.add("process_pool: map an item, chunks of 1", "us", 1.5,

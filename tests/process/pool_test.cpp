@@ -52,6 +52,12 @@ int run_a_loop(int n) {
         co_return given + 1;
     }(n));
 }
+task<std::uint64_t> turns_of_a_sleep(std::chrono::milliseconds length) {
+    co_await yield_now();
+    const std::uint64_t before = loop::current().stats().turns;
+    co_await sleep(length);
+    co_return loop::current().stats().turns - before;
+}
 std::string reversed(std::string text) {
     std::reverse(text.begin(), text.end());
     return text;
@@ -354,6 +360,23 @@ TEST_CASE_FIXTURE(pool_check, "pool: counts add up") {
         CHECK(at_end.done == 3);
         CHECK(at_end.running == 0);
         CHECK(at_end.queued == 0);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: its workers' loops spin for as long as they are told to") {
+    process_pool_options tireless(1);
+    tireless.spin = 1h;
+    with_pool(tireless, [](process_pool& pool) -> task<> {
+        std::uint64_t most = 0;  // one sleep may find the core taken away
+        for (int tries = 0; tries < 1000 && most < 50; ++tries) {
+            const std::uint64_t turns = co_await pool.run(turns_of_a_sleep, 1ms);
+            most = std::max(most, turns);
+        }
+        CHECK(most >= 50);
+    });
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const std::uint64_t turns = co_await pool.run(turns_of_a_sleep, 30ms);
+        CHECK(turns <= 50);
     });
 }
 

@@ -333,11 +333,12 @@ void leave_interrupts_to_the_pool() noexcept {
 
 void serve_pool(worker_seed seed) {
     leave_interrupts_to_the_pool();
+    run_options options;
+    options.handle_interrupt = false;
+    options.spin = seed.spin;
     // Never destroyed: were the stream closed before this process has ended, the pool would take it
     // for lost, and kill it.
     pool_server& server = *new pool_server(std::move(seed));
-    run_options options;
-    options.handle_interrupt = false;
     run(options, server.serve());
 }
 
@@ -345,6 +346,7 @@ void worker_seed::pack_into(parcel_writer& to) && {
     std::move(stream).pack_into(to);
     to.attach(std::move(bell));
     to.attach(board.share());
+    to.append(&spin, sizeof spin);
     parcel& arguments = initializer.arguments;
     const seed_sizes sizes{initializer.entry, arguments.bytes.size(), arguments.descriptors.size(),
                            arguments.references.size()};
@@ -359,6 +361,7 @@ worker_seed worker_seed::unpack_from(parcel_reader& from) {
     seed.stream = message_stream::unpack_from(from);
     seed.bell = from.take_descriptor(typeid(worker_seed));
     seed.board = cell_ref::take(from.take_reference(typeid(worker_seed)), pool_board_kind);
+    from.take(&seed.spin, sizeof seed.spin, typeid(worker_seed));
     seed_sizes sizes;
     from.take(&sizes, sizeof sizes, typeid(worker_seed));
     seed.initializer.entry = sizes.entry.get();

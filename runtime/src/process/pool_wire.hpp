@@ -38,7 +38,8 @@ struct worker_seed {
     message_stream stream;
     unique_fd bell;  ///< an eventfd(2), the same for all workers of a pool
     cell_ref board;
-    packed_call initializer;  ///< its entry is null where there is none
+    std::chrono::microseconds spin{0};  ///< its loop's
+    packed_call initializer;            ///< its entry is null where there is none
 
     void pack_into(parcel_writer& to) &&;
     [[nodiscard]] static worker_seed unpack_from(parcel_reader& from);

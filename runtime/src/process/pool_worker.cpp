@@ -56,6 +56,7 @@ process start_worker(process_pool_core& pool, std::size_t place, message_stream&
     seed.stream = std::move(stream);
     seed.bell = duplicate(pool.bell(), "starting a worker");
     seed.board = board;
+    seed.spin = chosen.spin;
     if (chosen.initializer) seed.initializer = chosen.initializer();
     return process::start(options, &serve_pool, std::move(seed));
 }
