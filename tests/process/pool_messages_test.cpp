@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include <fcntl.h>
+#include <malloc.h>
 
 namespace {
 
@@ -19,6 +20,7 @@ using namespace lariat::test;
 constexpr std::size_t on_board = 4096;           // of an answer's bytes, at most
 constexpr std::size_t in_order = 16 * 1024;      // of a call's arguments
 constexpr std::size_t in_buffer = 64 * 1024;     // of a stream's small messages
+constexpr std::size_t large_size = 4 << 20;      // more than a socket takes
 constexpr std::size_t board_bytes = 128 * 1024;  // of all answers
 
 std::string letters(std::size_t size, char first) {
@@ -51,6 +53,12 @@ task<std::vector<unique_fd>> open_when(shm::event go, std::size_t count) {
 std::string say_and_answer(shm::event begun, std::size_t size) {
     begun.set();
     return letters(size, 'a');
+}
+
+/// What malloc has given out; it is not asked under a sanitizer that brings its own.
+std::size_t heap_bytes() {
+    const struct mallinfo2 now = ::mallinfo2();
+    return now.uordblks + now.hblkhd;
 }
 
 /// Holds this loop, so that its pools look at nothing.
@@ -241,6 +249,73 @@ TEST_CASE_FIXTURE(pool_check, "pool messages: a worker killed at any step of an 
         CHECK(step > 5);
         CHECK(!killed);
         CHECK_THROWS_AS(co_await pool.run(kill_self, SIGKILL), worker_died);  // ends die_at
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool messages: large arguments that wait lie in memory once") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        constexpr std::size_t size = std::size_t{16} << 20;
+        const shm::event begun;
+        const shm::event go;
+        auto busy = pool.submit(stay, begun, go);
+        co_await begun.wait();
+        const std::size_t before = heap_bytes();
+        auto large = pool.submit(answer_later, std::string(size, 'x'), 10);
+        co_await until([&] { return pool.stats().running == 2; });
+        co_await yield_now();  // what was sent is with the kernel, or waits for it
+        CHECK(heap_bytes() - before < size + size / 2);
+        go.set();
+        co_await busy;
+        const std::string answer = co_await large;
+        CHECK(answer == letters(10, 'x'));
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check,
+                  "pool messages: large arguments on their way go there though the call is gone") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const shm::event begun;
+        const shm::event go;
+        auto busy = pool.submit(stay, begun, go);
+        co_await begun.wait();
+        {
+            std::vector<pool_call<std::string>> dropped;
+            for (int i = 0; i < 3; ++i)
+                dropped.push_back(pool.submit(answer_later, letters(large_size, 'b'), large_size));
+            co_await until([&] { return pool.stats().running == 4; });
+            co_await yield_now();  // the first has begun to go out, the others wait
+            for (auto& each : dropped) CHECK(each.cancel());
+        }
+        auto kept = pool.submit(answer_later, letters(large_size, 'c'), large_size);
+        go.set();
+        co_await busy;
+        const std::string answer = co_await kept;
+        CHECK(answer == answer_to(letters(large_size, 'c'), large_size));
+        CHECK(pool.stats().died == 0);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check,
+                  "pool messages: large arguments that a worker dies with go to the next") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const shm::event begun;
+        const shm::event go;
+        const int pid = co_await pool.run(own_pid);
+        auto busy = pool.submit(stay, begun, go);
+        co_await begun.wait();
+        std::vector<pool_call<std::string>> behind;
+        for (const char first : {'a', 'b', 'c'})
+            behind.push_back(pool.submit(answer_later, letters(large_size, first), large_size));
+        co_await until([&] { return pool.stats().running == 4; });
+        co_await yield_now();
+        (void)::kill(pid, SIGKILL);
+        CHECK_THROWS_AS(co_await busy, worker_died);
+        for (std::size_t i = 0; i < behind.size(); ++i) {
+            const std::string answer = co_await behind[i];
+            const std::string text = letters(large_size, static_cast<char>('a' + i));
+            CHECK(answer == answer_to(text, large_size));
+        }
+        CHECK(pool.stats().died == 1);
     });
 }
 

@@ -86,7 +86,10 @@ bool peer_is_gone(std::ptrdiff_t result) noexcept {
 
 }  // namespace
 
-outgoing::outgoing(parcel&& message) : what(std::move(message)), body(what.bytes) {
+outgoing::outgoing(parcel&& message, shared_bytes others)
+    : what(std::move(message)),
+      shared(std::move(others)),
+      body(shared != nullptr ? *shared : what.bytes) {
     header.bytes = body.size();
     header.descriptors = static_cast<std::uint32_t>(what.descriptors.size());
     header.references = static_cast<std::uint32_t>(what.references.size());

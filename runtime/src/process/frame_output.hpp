@@ -19,7 +19,9 @@ namespace lariat::detail {
 /// Invariant 1  one that has begun goes out whole, or the stream ends: nothing takes it out
 /// Invariant 2  it belongs to whoever keeps it, until let_go(); then to the queue
 struct outgoing : list_link {
-    explicit outgoing(parcel&& message);
+    /// With `shared`, those are its bytes, and it holds them until it is done. Pre: it then has
+    /// none of its own.
+    explicit outgoing(parcel&& message, shared_bytes shared = nullptr);
     /// Bytes alone, which stay the caller's until it is done or let go.
     explicit outgoing(bytes borrowed) noexcept;
     static void* operator new(std::size_t size) { return allocate_frame(size); }
@@ -32,7 +34,8 @@ struct outgoing : list_link {
 
     frame_header header;
     parcel what;
-    bytes body;  // the parcel's, or borrowed
+    shared_bytes shared;
+    bytes body;  // the parcel's, shared or borrowed
     std::size_t sent = 0;
     std::int32_t failure = 0;  ///< a negated errno; the message did not go
     waiter* sender = nullptr;  ///< woken when it is done

@@ -320,10 +320,10 @@ message_send message_stream::send(parcel message) const { return {state_, std::m
 
 message_send message_stream::send_bytes(bytes borrowed) const { return {state_, borrowed}; }
 
-bool message_stream::push(parcel message) const {
+bool message_stream::push(parcel message, shared_bytes shared) const {
     if (state_ == nullptr || state_->refusal()) return false;
     if (message.descriptors.size() > most_frame_descriptors) return false;
-    auto* const item = new outgoing(std::move(message));
+    auto* const item = new outgoing(std::move(message), std::move(shared));
     item->kept = false;
     state_->out.push(*item);
     state_->flush_later();

@@ -28,8 +28,10 @@ void refuse_depth(const std::type_info& type) {
 
 void parcel_writer::make_room(std::size_t bytes) {
     std::vector<std::byte>& all = into_.bytes;
-    // Doubling, as the vector would; but exact for one large block, and roomy from the start.
-    all.reserve(std::max({all.size() + bytes, 2 * all.capacity(), first_room}));
+    // Doubling, as the vector would; but roomy from the start, and for one large block as much as
+    // it needs, with room for small things behind it: they would move it.
+    const std::size_t behind = bytes > large_block ? first_room : 0;
+    all.reserve(std::max({all.size() + bytes + behind, 2 * all.capacity(), first_room}));
 }
 
 unique_fd parcel_reader::take_descriptor(const std::type_info& type) {

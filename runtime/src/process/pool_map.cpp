@@ -21,8 +21,6 @@ constexpr std::size_t tasks_a_worker = 4096;
 constexpr std::size_t most_bytes = std::size_t{16} << 20;  // of the arguments of these
 constexpr std::size_t ahead_a_worker = 256;
 
-std::size_t bytes_of(const worker_call& call) noexcept { return call.what.arguments.bytes.size(); }
-
 worker_call& call_of(group_link& link) noexcept { return static_cast<worker_call&>(link); }
 
 void take_back(list<group_link>& calls) noexcept {
@@ -76,7 +74,7 @@ void remote_map::feed() {
         call->position = next_;
         submit_call(*pool_, *call);
         call->listener = this;
-        bytes_ += bytes_of(*call);
+        bytes_ += call->bytes();
         ++next_;
         calls_.push_back(*call.release());
     }
@@ -93,7 +91,7 @@ void remote_map::settle(worker_call& call) noexcept {
     static_cast<group_link&>(call).unlink();
     const call_ref ended(&call);
     ++ended_;
-    bytes_ -= bytes_of(call);
+    bytes_ -= call.bytes();
     try {
         if (call.how != worker_call::ending::value) return fail(call.take_failure());
         how_->store(*this, call.position, call.take_answer());
@@ -150,7 +148,7 @@ void call_line::submit(packed_call&& what) {
     submit_call(*pool_, *call);
     call->listener = this;
     ++size_;
-    bytes_ += bytes_of(*call);
+    bytes_ += call->bytes();
     calls_.push_back(*call.release());
 }
 
@@ -172,7 +170,7 @@ parcel call_line::take() {
     list<group_link>& from = order_ == line_order::as_ended ? ended_ : calls_;
     const call_ref ended(&call_of(from.pop_front()));
     --size_;
-    bytes_ -= bytes_of(*ended);
+    bytes_ -= ended->bytes();
     return ended->take_answer();
 }
 

@@ -11,9 +11,11 @@
 #include <cerrno>
 #include <csignal>
 #include <exception>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 
@@ -33,16 +35,21 @@ unique_fd duplicate(int of, const char* what_for) {
     return copy;
 }
 
-/// Its arguments, for a worker that may be lost with them.
-parcel copy_of(const worker_call& call) {
+/// What its arguments have besides bytes, for a worker that may be lost with them.
+parcel attachments_of(const worker_call& call) {
     parcel copy;
-    copy.bytes = call.what.arguments.bytes;
     copy.descriptors.reserve(call.what.arguments.descriptors.size());
     copy.references.reserve(call.held.size());
     for (const unique_fd& each : call.what.arguments.descriptors)
         copy.descriptors.push_back(duplicate(each.get(), "sending a descriptor to a worker"));
     for (const cell_ref& each : call.held) copy.references.push_back(each.share());
     return copy;
+}
+
+void share_bytes(worker_call& call) {
+    if (call.shared == nullptr)
+        call.shared =
+            std::make_shared<const std::vector<std::byte>>(std::move(call.what.arguments.bytes));
 }
 
 process start_worker(process_pool_core& pool, std::size_t place, message_stream&& stream,
@@ -110,24 +117,24 @@ void pool_worker::send(worker_call& call) {
     pool_order order;
     order.what = pool_order::verb::call;
     order.entry = call.what.entry;
-    order.bytes = arguments.bytes.size();
+    order.bytes = call.bytes();
     const bool apart =
         order.bytes > most_in_order || !arguments.descriptors.empty() || !call.held.empty();
-    parcel copy;
+    parcel attachments;
     if (apart) {  // what can fail comes first
         order.what = pool_order::verb::call_that_follows;
-        copy = copy_of(call);
+        attachments = attachments_of(call);
+        share_bytes(call);
     }
     if (orders_.bytes.size() >= most_batch_bytes) (void)flush();
-    const std::size_t needed =
-        orders_.bytes.size() + sizeof order + (apart ? 0 : arguments.bytes.size());
+    const std::size_t needed = orders_.bytes.size() + sizeof order + (apart ? 0 : order.bytes);
     if (orders_.bytes.capacity() < needed)
         orders_.bytes.reserve(std::max(needed, 2 * orders_.bytes.capacity()));
     order.slot = call.slot = take_slot();
     order.id = call.id = pool.next_id();
     parcel_writer to(orders_);
     to.append(&order, sizeof order);
-    if (!apart) to.append(arguments.bytes.data(), arguments.bytes.size());
+    if (!apart) to.append(arguments.bytes.data(), order.bytes);
     slots_[call.slot] = &call;
     board->place(call.slot, call.id);
     call.on = this;
@@ -137,11 +144,11 @@ void pool_worker::send(worker_call& call) {
     ++taken;
     if (!call.is_task()) {
         ++plain;
-        plain_bytes += arguments.bytes.size();
+        plain_bytes += order.bytes;
     }
     if (!apart) return;
     try {
-        if (flush()) (void)stream.push(std::move(copy));
+        if (flush()) (void)stream.push(std::move(attachments), call.shared);
     } catch (...) {  // no memory: it waits for what does not come
         terminate();
     }
@@ -181,7 +188,7 @@ void pool_worker::release(worker_call& call) noexcept {
     --size;
     if (!call.is_task()) {
         --plain;
-        plain_bytes -= call.what.arguments.bytes.size();
+        plain_bytes -= call.bytes();
     }
     call.on = nullptr;
 }

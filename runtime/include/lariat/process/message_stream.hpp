@@ -219,8 +219,9 @@ class LARIAT_EXPORT message_stream {
     /// Does not wait: the message goes out when what is ready now has run, with all others that
     /// were pushed by then in one call. Returns false if it cannot be sent: closed, the other end
     /// gone, or too many descriptors. If the kernel refuses it after that, the stream ends: nobody
-    /// would hear of a gap. Pre: a loop runs here.
-    bool push(parcel message) const;
+    /// would hear of a gap. With `shared`, those are the message's bytes, held until it is out.
+    /// Pre: a loop runs here; the message then has no bytes of its own.
+    bool push(parcel message, shared_bytes shared = nullptr) const;
     /// Suspends while more than so many bytes wait to be sent · Errors: closed_error · Cancel:
     /// nothing happened.
     [[nodiscard]] message_room room(std::size_t most = 0) const noexcept;

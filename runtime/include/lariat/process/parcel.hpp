@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <system_error>
@@ -30,6 +31,9 @@ struct parcel {
     std::vector<unique_fd> descriptors;
     std::vector<transit_ref> references;
 };
+
+/// A parcel's bytes that several read, and nobody changes.
+using shared_bytes = std::shared_ptr<const std::vector<std::byte>>;
 
 /// As it stands in the source; for messages.
 [[nodiscard]] LARIAT_EXPORT std::string type_name(const std::type_info& type);
@@ -84,6 +88,7 @@ class LARIAT_EXPORT parcel_writer {
 
  private:
     static constexpr std::size_t first_room = 128;
+    static constexpr std::size_t large_block = 4096;
     void make_room(std::size_t bytes);
 
     parcel& into_;

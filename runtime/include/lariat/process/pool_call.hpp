@@ -69,7 +69,15 @@ struct LARIAT_EXPORT worker_call : pool_link, group_link {
     /// The last one to go reports a failure that nobody has heard of, if that was asked for.
     void drop_ref() noexcept;
 
+    /// Of its arguments, wherever they lie.
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        return shared != nullptr ? shared->size() : what.arguments.bytes.size();
+    }
+
     packed_call what;
+    /// Its arguments' bytes, once they have gone in a message of their own: that may be on its way
+    /// to a worker while the next gets them too, or when the call is over.
+    shared_bytes shared;
     std::vector<cell_ref> held;  ///< what its arguments refer to: every sending needs its own
     process_pool_core* pool = nullptr;
     pool_worker* on = nullptr;
