@@ -8,6 +8,8 @@
 #include <lariat/process/shm/value.hpp>
 #include <lariat/task/nothrow.hpp>
 
+#include <tuple>
+
 namespace {
 
 using namespace lariat;
@@ -36,6 +38,15 @@ task<> never_heed(shm::event begun) {
     begun.set();
     for (;;) ::pause();
     co_return;
+}
+task<std::vector<long>> square_all(process_pool& pool, const std::vector<long>& inputs) {
+    std::vector<long> squares = co_await pool.map(square, inputs, 1);
+    co_return squares;
+}
+task<> stay_often(process_pool& pool, shm::event begun, shm::event go) {
+    const std::vector<std::tuple<shm::event, shm::event>> many(
+        1000, std::tuple<shm::event, shm::event>(begun, go));
+    co_await pool.starmap(stay, many, 1);
 }
 process_pool_options with_grace(std::size_t count, std::chrono::milliseconds grace) {
     process_pool_options options(count);
@@ -170,6 +181,51 @@ TEST_CASE_FIXTURE(pool_check, "pool: close finishes what was submitted") {
         CHECK_THROWS_AS(co_await pool.map(square, numbers_up_to(3)), closed_error);
         co_await napping;
         co_await pool.close();
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: close finishes a map that has begun, whole") {
+    run([]() -> task<> {
+        process_pool pool(1);
+        const std::vector<long> inputs = numbers_up_to(5000);
+        auto mapped = spawn(square_all(pool, inputs));
+        co_await until([&] { return pool.stats().submitted != 0; });
+        CHECK(pool.stats().submitted < inputs.size());
+        co_await timeout(20s, pool.close());
+        CHECK(pool.stats().submitted == inputs.size());
+        const std::vector<long> squares = co_await std::move(mapped);
+        CHECK(squares == squares_of(inputs));
+        CHECK_THROWS_AS(co_await pool.map(square, inputs), closed_error);
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: close waits no longer for a map that was cut short") {
+    run([]() -> task<> {
+        process_pool pool(1);
+        const shm::event begun;
+        const shm::event go;
+        auto mapped = spawn(stay_often(pool, begun, go));
+        co_await begun.wait();
+        CHECK_THROWS_AS(co_await timeout(5ms, pool.close()), timeout_error);
+        mapped.cancel();
+        CHECK_THROWS_AS(co_await std::move(mapped), task_cancelled);
+        go.set();
+        co_await timeout(20s, pool.join());
+        CHECK(pool.stats().submitted < 1000);
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: terminate ends a map that close had waited for") {
+    run([]() -> task<> {
+        process_pool pool(1);
+        const shm::event begun;
+        const shm::event go;
+        auto mapped = spawn(stay_often(pool, begun, go));
+        co_await begun.wait();
+        CHECK_THROWS_AS(co_await timeout(5ms, pool.close()), timeout_error);
+        pool.terminate();
+        CHECK_THROWS_AS(co_await std::move(mapped), closed_error);
+        co_await timeout(20s, pool.join());
     }());
 }
 

@@ -76,10 +76,11 @@ process_pool_stats process_pool_core::stats() const noexcept {
     return now;
 }
 
-void process_pool_core::submit(worker_call& call) {
+void process_pool_core::submit(worker_call& call, bool of_begun_map) {
     require(this_scheduler == home_, "a process_pool belongs to the loop that made it");
     if (!broken_.empty()) throw pool_start_error(broken_);
-    if (closing_) throw closed_error("calling a function in a process_pool");
+    if (terminated_ || (closing_ && !of_begun_map))
+        throw closed_error("calling a function in a process_pool");
     parcel& arguments = call.what.arguments;
     if (arguments.descriptors.size() > most_descriptors)
         throw limit_error("a call in a process_pool with " +
@@ -283,7 +284,7 @@ void process_pool_core::take_from(pool_worker& loaded) noexcept {
 
 /// Workers that have done their part are told to end.
 void process_pool_core::retire() noexcept {
-    const bool all = closing_ && plain_.empty() && tasks_.empty();
+    const bool all = nothing_to_come();
     const std::size_t most = options_.max_tasks_per_child;
     for (const place& each : places_) {
         if (all && each.pause != nullptr) each.pause->cancel();
@@ -296,6 +297,15 @@ void process_pool_core::retire() noexcept {
             worker->terminate();
         }
     }
+}
+
+bool process_pool_core::nothing_to_come() const noexcept {
+    return closing_ && maps_ == 0 && plain_.empty() && tasks_.empty();
+}
+
+void process_pool_core::map_ended() noexcept {
+    --maps_;
+    if (closing_ && live_places_ != 0) pump_later();
 }
 
 void process_pool_core::close() noexcept {

@@ -42,9 +42,13 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
 
     /// Starts workers and what looks after them. Errors: those of process::start.
     void start();
-    /// See submit_call and cancel_call.
-    void submit(worker_call& call);
+    /// See submit_call and cancel_call. A call of a map that has begun is taken though the pool is
+    /// closed.
+    void submit(worker_call& call, bool of_begun_map = false);
     [[nodiscard]] bool cancel(worker_call& call) noexcept;
+    /// Until it ends a map counts as submitted, whole: the workers stay for the rest of it.
+    void map_began() noexcept { ++maps_; }
+    void map_ended() noexcept;
     void close() noexcept;
     void terminate() noexcept;
     [[nodiscard]] task<> wait_ended();
@@ -83,6 +87,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     void relieve() noexcept;
     void take_from(pool_worker& loaded) noexcept;
     void retire() noexcept;
+    [[nodiscard]] bool nothing_to_come() const noexcept;
 
     void end(worker_call& call, worker_call::ending how) noexcept;
     void fail_queued(worker_call::ending how) noexcept;
@@ -117,6 +122,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     join_handle<> listener_;
     list<pool_link> plain_;  // functions that wait for a worker
     list<pool_link> tasks_;
+    std::size_t maps_ = 0;  // that have begun and not ended
     pump_call pump_;
     wait_queue enders_;
     std::string broken_;        // why no worker comes up

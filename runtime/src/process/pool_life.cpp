@@ -227,7 +227,7 @@ void process_pool_core::take_message(pool_worker& worker, parcel&& message) noex
 }
 
 bool process_pool_core::needs_nobody() const noexcept {
-    return terminated_ || !broken_.empty() || (closing_ && plain_.empty() && tasks_.empty());
+    return terminated_ || !broken_.empty() || nothing_to_come();
 }
 
 /// Before a worker is started: none for the first that is to take another's place.

@@ -60,7 +60,10 @@ bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) {
     most_ = workers * (of_tasks ? tasks_a_worker : functions_a_worker);
     if (progress_ != nullptr) progress_->begin(items);
     feed();
-    if (complete()) return false;
+    if (complete()) {
+        leave_pool();
+        return false;
+    }
     when_done_ = &when_done;
     return true;
 }
@@ -72,8 +75,9 @@ void remote_map::feed() {
         if (under_way >= most_ || (under_way >= least && bytes_ >= most_bytes)) return;
         call_ref call(new worker_call(how_->pack(*this, next_)));
         call->position = next_;
-        submit_call(*pool_, *call);
+        pool_->submit(*call, counted_);
         call->listener = this;
+        if (!std::exchange(counted_, true)) pool_->map_began();
         bytes_ += call->bytes();
         ++next_;
         calls_.push_back(*call.release());
@@ -83,8 +87,9 @@ void remote_map::feed() {
 void remote_map::told(call_listener& self, worker_call& call) noexcept {
     auto& map = static_cast<remote_map&>(self);
     map.settle(call);
-    if (!map.complete() || map.when_done_ == nullptr) return;
-    std::exchange(map.when_done_, nullptr)->wake();
+    if (!map.complete()) return;
+    map.leave_pool();
+    if (map.when_done_ != nullptr) std::exchange(map.when_done_, nullptr)->wake();
 }
 
 void remote_map::settle(worker_call& call) noexcept {
@@ -110,6 +115,11 @@ void remote_map::fail(std::exception_ptr why) noexcept {
 void remote_map::stop() noexcept {
     when_done_ = nullptr;
     take_back(calls_);
+    leave_pool();
+}
+
+void remote_map::leave_pool() noexcept {
+    if (std::exchange(counted_, false)) pool_->map_ended();
 }
 
 void remote_map::check() const {

@@ -118,9 +118,10 @@ class LARIAT_EXPORT process_pool {
 
     /// Takes no more calls, from the moment it is awaited on.
     ///
-    /// Suspends until all that was submitted has ended (also what was cancelled and runs on), and
-    /// the workers have. Where no worker comes up the calls end with pool_start_error, and so does
-    /// the wait, without it · Cancel: stops waiting; the pool stays closed.
+    /// Suspends until all that was submitted has ended (also what was cancelled and runs on; a map
+    /// that has begun is submitted whole, an imap as far as it was read), and the workers have.
+    /// Where no worker comes up the calls end with pool_start_error, and so does the wait, without
+    /// it · Cancel: stops waiting; the pool stays closed.
     [[nodiscard]] task<> close();
     /// Ends all calls with closed_error, and the workers: SIGTERM, and SIGKILL after the grace
     /// period. Does not wait: join() does.

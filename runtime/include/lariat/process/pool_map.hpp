@@ -219,6 +219,7 @@ class LARIAT_EXPORT remote_map : private call_listener {
     void feed();
     void settle(worker_call& call) noexcept;
     void fail(std::exception_ptr why) noexcept;
+    void leave_pool() noexcept;
     static void told(call_listener& self, worker_call& call) noexcept;
     [[nodiscard]] bool complete() const noexcept { return failure_ || ended_ == chunks_; }
 
@@ -233,6 +234,7 @@ class LARIAT_EXPORT remote_map : private call_listener {
     std::size_t most_ = 0;   // calls under way
     std::size_t bytes_ = 0;  // of these
     list<group_link> calls_;
+    bool counted_ = false;  // the pool knows of it
     waiter* when_done_ = nullptr;
     std::exception_ptr failure_;
 };
