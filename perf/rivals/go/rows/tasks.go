@@ -165,11 +165,11 @@ func skynet() float64 {
 }
 
 // generate: what Go 1.19 has for it is a channel.
-func generate() float64 {
+func generate(count int) float64 {
 	items := make(chan int)
 	watch := start()
 	go func() {
-		for i := 0; i < million; i++ {
+		for i := 0; i < count; i++ {
 			items <- i
 		}
 		close(items)
@@ -178,5 +178,5 @@ func generate() float64 {
 	for item := range items {
 		sum += item
 	}
-	return watch.each(million)
+	return watch.each(count)
 }
