@@ -68,6 +68,16 @@ struct serving {
 
 }  // namespace
 
+task<bool> ends_cancelled(join_handle<>& server) {
+    bool cancelled = false;
+    try {
+        co_await timeout(5s, server);
+    } catch (const task_cancelled&) {
+        cancelled = true;
+    }
+    co_return cancelled;
+}
+
 TEST_CASE("serve: many clients at once, each gets its own bytes back") {
     on_loop([]() -> task<> {
         serving server(echo);
@@ -197,12 +207,7 @@ TEST_CASE("serve: closing the listener, cancelling and signals all stop it") {
             if (way == 0) server.listener.close();
             if (way == 1) server.ended.cancel();
             if (way == 2) ::kill(::getpid(), SIGUSR1);
-            bool cancelled = false;
-            try {
-                co_await timeout(5s, server.ended);
-            } catch (const task_cancelled&) {
-                cancelled = true;
-            }
+            const bool cancelled = co_await ends_cancelled(server.ended);
             CHECK(cancelled == (way == 1));
             const std::string none = co_await read_all(open);  // without a drain it was cut at once
             CHECK(none.empty());
@@ -289,12 +294,7 @@ TEST_CASE("serve: no connection is lost at a stop: it is served, or left to the 
             }
             co_await sleep(5ms);
             for (const unique_fd& each : open) ::shutdown(each.get(), SHUT_WR);
-            bool cancelled = false;
-            try {
-                co_await timeout(5s, server);
-            } catch (const task_cancelled&) {
-                cancelled = true;
-            }
+            const bool cancelled = co_await ends_cancelled(server);
             CHECK(cancelled);
             std::size_t left = 0;
             for (;; ++left) {
@@ -331,12 +331,7 @@ TEST_CASE("serve: a socket that stops listening as serving stops is drained all 
             server.cancel();
             REQUIRE(::shutdown(raw.get(), SHUT_RDWR) == 0);
             open.clear();
-            bool cancelled = false;
-            try {
-                co_await timeout(5s, server);
-            } catch (const task_cancelled&) {
-                cancelled = true;
-            }
+            const bool cancelled = co_await ends_cancelled(server);
             CHECK(cancelled);
         });
     }
@@ -355,12 +350,7 @@ TEST_CASE("serve: a drain ends with its last connection, not at its deadline") {
         co_await sleep(10ms);
         CHECK_FALSE(server.ended.done());
         open.shutdown();
-        bool cancelled = false;
-        try {
-            co_await timeout(5s, server.ended);
-        } catch (const task_cancelled&) {
-            cancelled = true;
-        }
+        const bool cancelled = co_await ends_cancelled(server.ended);
         CHECK(cancelled);
     });
 }
