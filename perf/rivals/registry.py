@@ -253,8 +253,8 @@ RIVALS = [
             ["{build}/go_rows"],
             "greenlet_switch yield green_yield green_spawn green_bytes spawn_join task_bytes"
             " sleepers sleepers2s_tasks sleepers2s_green timer gather10 skynet generator"
-            " generator_1e8 mutex mutex_handover event_pingpong queue_1 queue_64 queue_unbounded post"
-            " wake")
+            " generator_1e8 mutex mutex_handover event_pingpong queue_1 queue_64 queue_unbounded"
+            " post wake")
         | rows_of([*ON_ONE, "{build}/go_fetch", "{build}/floor_http"], "fetch_fanout"),
     ),
     Rival(
