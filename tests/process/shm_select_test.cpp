@@ -1,6 +1,7 @@
 #include "killed.hpp"
 
 #include <lariat/loop/loop.hpp>
+#include <lariat/process/owner_died.hpp>
 #include <lariat/process/process.hpp>
 #include <lariat/process/shm/event.hpp>
 #include <lariat/process/shm/mutex.hpp>
@@ -19,6 +20,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -30,6 +32,8 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include <unistd.h>
 
 namespace {
 
@@ -58,6 +62,11 @@ task<> take_from_either(shm::queue<int> a, shm::queue<int> b, shm::queue<int> ta
         const auto item = got.index == 0 ? std::get<0>(got.value) : std::get<1>(got.value);
         co_await taken.put(item.value());
     }
+}
+void die_with(shm::mutex lock, shm::event held) {
+    const auto guard = lock.lock_blocking();
+    held.set();
+    for (;;) ::pause();
 }
 void hold_until(shm::mutex lock, shm::event held, shm::event let_go) {
     const auto guard = lock.lock_blocking();
@@ -235,6 +244,27 @@ TEST_CASE_FIXTURE(family_check, "select, shared memory: a lock that another proc
         }
         CHECK(lock.try_lock());
         CHECK((co_await holder.join()).exit_code() == 0);
+    }());
+}
+
+TEST_CASE_FIXTURE(family_check, "select, shared memory: an arm that was told of a death, again") {
+    const shm::mutex lock;
+    const shm::event held;
+    process holder = process::start(die_with, lock, held);
+    held.wait_blocking();
+    run([&]() -> task<> {
+        auto locking = lock.lock();
+        auto waiting = spawn([&]() -> task<> { (void)co_await select(locking, after(1h)); });
+        co_await yield_now();
+        holder.kill();
+        CHECK_THROWS_AS(co_await timeout(10s, std::move(waiting)), owner_died);
+        {
+            auto repair = co_await lock.lock_to_repair();
+            repair.make_consistent();
+        }
+        const auto got = co_await timeout(10s, select(locking, after(1h)));
+        CHECK(got.index == 0);
+        CHECK((co_await holder.join()).exit_code() == -SIGKILL);
     }());
 }
 
