@@ -46,6 +46,56 @@ TEST_CASE("item_store: whatever is pushed and popped, it is what a deque would g
     }
 }
 
+TEST_CASE("item_store: a run ends where there may be no more, and at the end of a block") {
+    for (unsigned seed = 0; seed < 200; ++seed) {
+        std::mt19937 random(seed);
+        const auto bias = 20 + random() % 60;
+        fifo_store<int> store;
+        std::deque<int> model;
+        std::size_t may_push = 0;
+        std::size_t may_pop = 0;
+        std::uint64_t ever = 0;
+        for (int step = 0; step < 2000; ++step) {
+            if (random() % 100 < bias) {
+                if (store.push_runs()) {
+                    REQUIRE(may_push != 0);
+                    --may_push;
+                    store.push_in_run(step);
+                } else {
+                    store.push(step);
+                    may_push = random() % 20;
+                    store.begin_push_run(may_push);
+                }
+                ++ever;
+                model.push_back(step);
+            } else if (!model.empty()) {
+                std::optional<int> item;
+                if (store.pop_runs()) {
+                    REQUIRE(may_pop != 0);
+                    --may_pop;
+                    store.pop_in_run(item);
+                } else {
+                    store.pop_into(item);
+                    store.begin_pop_run();
+                    may_pop = model.size() - 1;
+                }
+                REQUIRE(item == model.front());
+                model.pop_front();
+            } else {
+                REQUIRE(!store.pop_runs());
+                REQUIRE(store.empty());
+            }
+            if (random() % 50 == 0) {
+                store.end_push_run();
+                store.end_pop_run();
+                may_push = may_pop = 0;
+            }
+            REQUIRE(store.size() == model.size());
+            REQUIRE(store.pushed() == ever);
+        }
+    }
+}
+
 TEST_CASE("item_store: what is left in it is destroyed, in however many blocks it lies") {
     const auto counted = std::make_shared<int>(0);
     for (const int left : {0, 1, 8, 9, 1000}) {

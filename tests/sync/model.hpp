@@ -132,10 +132,10 @@ task<> run_actors(model_world& w, std::size_t count, Act act, Finish finish) {
 /// is another way than what is had at once.
 struct short_budget {
     explicit short_budget(model_world& w) {
-        this_scheduler->current->budget = static_cast<std::uint16_t>(1 + w.random.below(3));
+        this_scheduler->budget = static_cast<std::uint32_t>(1 + w.random.below(3));
     }
     short_budget(const short_budget&) = delete;
-    ~short_budget() { this_scheduler->current->budget = scheduler::leg_budget; }
+    ~short_budget() { this_scheduler->budget = scheduler::leg_budget; }
 };
 
 /// Between two of an actor's verbs.

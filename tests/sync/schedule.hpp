@@ -161,8 +161,7 @@ task<std::optional<detail::stored<await_result<Verb>>>> world::attempt(seat& me,
     const bool begun = !me.cancelled;
     if (begun) ask(me);
     // Had at once with the last of a budget is another way than had at once.
-    if (asks_at_once())
-        this_scheduler->current->budget = static_cast<std::uint16_t>(1 + random.below(3));
+    if (asks_at_once()) this_scheduler->budget = static_cast<std::uint32_t>(1 + random.below(3));
     try {
         if constexpr (std::is_void_v<value>) {
             bool done = true;

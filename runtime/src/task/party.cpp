@@ -103,19 +103,19 @@ party_outcome outcome_of(const party& p) noexcept {
 }  // namespace detail
 
 void party::run_leg(runnable& self) noexcept {
-    party& p = static_cast<party&>(self);
-    p.budget = scheduler::leg_budget;
-    detail::run_until_it_waits(p, *this_scheduler, nullptr);
+    scheduler& home = *this_scheduler;
+    home.budget = scheduler::leg_budget;
+    detail::run_until_it_waits(static_cast<party&>(self), home, nullptr);
 }
 
 void party::run_within(party& outer) noexcept {
     scheduler& home = *this_scheduler;
-    budget = static_cast<std::uint16_t>(outer.budget - 1);
+    --home.budget;
     ++home.nested;
     detail::run_until_it_waits(*this, home, &outer);
     --home.nested;
     // It came to nothing if this one used up all and lets others run.
-    outer.budget = std::max(budget, std::uint16_t{1});
+    home.budget = std::max(home.budget, std::uint32_t{1});
 }
 
 void party::destroy_frame() noexcept {

@@ -178,7 +178,7 @@ class [[nodiscard("next() does nothing until it is awaited")]] async_generator<T
             body.continuation = caller;
             next = frame_;
         }
-        if (p.spend()) [[likely]]
+        if (this_scheduler->spend()) [[likely]]
             return next;
         // The budget is also the trampoline: where transfers are no tail calls, the stack unwinds
         // here.

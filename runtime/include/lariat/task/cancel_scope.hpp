@@ -85,7 +85,7 @@ class scoped_awaiter : public awaiter_base {
         scope.begin(p);
         if (p.cancel_pending) [[unlikely]] {
             inner_.decline();
-            if (p.spend()) [[likely]]
+            if (this_scheduler->spend()) [[likely]]
                 return frame;
             p.requeue(frame);
             return std::noop_coroutine();

@@ -57,7 +57,7 @@ class ready_queue {
 /// Threads      the loop's own
 struct scheduler {
     /// How many awaits that are ready a party may pass in one leg before it lets others run.
-    static constexpr std::uint16_t leg_budget = 256;
+    static constexpr std::uint32_t leg_budget = 256;
     /// How many legs may run inside of each other, on one stack (group_core::start_within).
     static constexpr std::uint32_t most_nested = 32;
 
@@ -66,6 +66,7 @@ struct scheduler {
     time_point turn_time = no_wait;     ///< the clock as the last turn with timers pending read it
     party* current = nullptr;           ///< whose leg runs now, the innermost
     std::uint32_t nested = 0;           ///< legs that run inside of another
+    std::uint32_t budget = leg_budget;  ///< what is left of it in the leg that runs now
     struct group_core* root = nullptr;  ///< owns what `spawn` starts
     bool debug = false;                 ///< checks that cost; LARIAT_DEBUG=1
     std::uint32_t dice = 1;             ///< random numbers that keep a select fair
@@ -76,6 +77,9 @@ struct scheduler {
     /// The party is null for a call that was asked for (call_soon, post).
     void (*report)(scheduler&, const party*, const std::exception_ptr&,
                    bool fatal) noexcept = nullptr;
+
+    /// One ready await passed: false when the leg's budget is used up.
+    [[nodiscard]] bool spend() noexcept { return --budget != 0; }
 
     /// A fresh reading: a deadline computed from an old one would come early.
     [[nodiscard]] time_point now() const noexcept {

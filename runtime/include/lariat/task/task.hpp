@@ -143,7 +143,7 @@ class task<T>::awaiter : public awaiter_base {
         party& p = *caller.promise().who;
         child.who = &p;
         child.continuation = caller;
-        if (p.spend()) [[likely]]
+        if (this_scheduler->spend()) [[likely]]
             return awaited_.frame_;
         // The budget is also the trampoline: where transfers are no tail calls, the stack unwinds
         // here.

@@ -57,8 +57,6 @@ struct LARIAT_EXPORT party : runnable, list_link {
         state = party_state::ready;
         this_scheduler->ready.push(*this);
     }
-    /// One ready await passed: false when the leg's budget is used up.
-    [[nodiscard]] bool spend() noexcept { return --budget != 0; }
 
     /// Asks it to end: its own scope is cancelled.
     void cancel() noexcept { base.cancel(); }
@@ -94,10 +92,9 @@ struct LARIAT_EXPORT party : runnable, list_link {
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
     scope_core* scope = nullptr;   ///< the innermost
     [[no_unique_address]] scope_core base;  ///< what follows may lie in its padding
-    std::uint16_t budget = scheduler::leg_budget;
-    std::uint16_t bound = 0;       ///< what it holds and must give back itself
-    waiter* joiner = nullptr;      ///< woken when it has finished
-    local_node* locals = nullptr;  ///< task-local values, and its name if it has one
+    std::uint16_t bound = 0;                ///< what it holds and must give back itself
+    waiter* joiner = nullptr;               ///< woken when it has finished
+    local_node* locals = nullptr;           ///< task-local values, and its name if it has one
     std::uint16_t refs = 1;
     party_state state = party_state::fresh;
     wake_reason reason = wake_reason::done;
@@ -128,7 +125,7 @@ inline void group_core::start(party& p) noexcept {
 
 inline void group_core::start_within(party& starter, party& p) noexcept {
     adopt(p);
-    if (starter.budget <= 1 || home->nested == scheduler::most_nested) {
+    if (home->budget <= 1 || home->nested == scheduler::most_nested) {
         home->ready.push(p);
     } else {
         p.run_within(starter);
@@ -157,7 +154,7 @@ struct waiter : list_link {
     [[nodiscard]] bool pass(party& p, std::coroutine_handle<> frame) noexcept {
         who = &p;
         p.reason = wake_reason::done;
-        if (p.spend()) [[likely]]
+        if (this_scheduler->spend()) [[likely]]
             return false;
         p.requeue(frame);
         return true;

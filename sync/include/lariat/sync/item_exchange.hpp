@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lariat/base/error.hpp>
+#include <lariat/base/marked_pointer.hpp>
 #include <lariat/base/result.hpp>
 #include <lariat/sync/selectable.hpp>
 #include <lariat/task/wait_queue.hpp>
@@ -49,31 +50,25 @@ class item_exchange {
     [[nodiscard]] std::size_t size() const noexcept { return store_.size(); }
     [[nodiscard]] bool closed() const noexcept { return closed_; }
     /// How many items were ever accepted.
-    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
+    [[nodiscard]] std::uint64_t accepted() const noexcept { return passed_ + store_.pushed(); }
 
     /// Hands it to the first taker, or stores it. Errors: those of T's move and of the store; it
     /// was not accepted then.
     template <class U>
     [[gnu::always_inline]] offer give(U&& item) {
-        if (!takers_.empty()) {
-            hand_over(std::forward<U>(item));
-            return offer::taken;
-        }
-        if (store_.size() < room_) [[likely]] {
-            store_.push(std::forward<U>(item));
-            ++accepted_;
-            return offer::taken;
-        }
-        return closed_ ? offer::closed : offer::full;
+        if (!store_.push_runs()) [[unlikely]]
+            return give_anew(std::forward<U>(item));
+        store_.push_in_run(std::forward<U>(item));
+        return offer::taken;
     }
 
     /// The next item into `place`, nothing if it is closed and drained; false if there is none yet.
     /// Errors: those of T's move; the item stays where it was.
-    [[gnu::always_inline]] bool take(std::optional<T>& place) {
-        if (store_.size() == 0) [[unlikely]]
-            return take_from_giver(place);
-        store_.pop_into(place);
-        if (!givers_.empty()) refill();
+    template <class Place>
+    [[gnu::always_inline]] bool take(Place& place) {
+        if (!store_.pop_runs()) [[unlikely]]
+            return take_anew(place);
+        store_.pop_in_run(place);
         return true;
     }
 
@@ -81,9 +76,10 @@ class item_exchange {
     void close() noexcept {
         closed_ = true;
         room_ = 0;
+        store_.end_push_run();
         while (!takers_.empty()) {
             taker& first = static_cast<taker&>(takers_.front());
-            first.item_.reset();
+            first.reset();
             first.unlink();
             grant(first);
         }
@@ -91,25 +87,49 @@ class item_exchange {
     }
 
  private:
-    // Out of line: what every put and get has inlined is the way without a switch.
+    // A run is over, and mostly another begins. None does while somebody waits at the other end:
+    // who joins a line ends the run of those that would pass it by.
+    template <class U>
+    [[gnu::always_inline]] offer give_anew(U&& item) {
+        if (!takers_.empty()) {
+            hand_over(std::forward<U>(item));
+            return offer::taken;
+        }
+        const std::size_t stored = store_.size();
+        if (stored >= room_) return closed_ ? offer::closed : offer::full;
+        store_.push(std::forward<U>(item));
+        if (const std::size_t more = room_ - stored - 1; more != 0) store_.begin_push_run(more);
+        return offer::taken;
+    }
+    template <class Place>
+    [[gnu::always_inline]] bool take_anew(Place& place) {
+        if (store_.empty()) return take_from_giver(place);
+        store_.pop_into(place);
+        if (!givers_.empty()) refill();
+        if (givers_.empty()) store_.begin_pop_run();
+        return true;
+    }
+
+    // Out of line, as all that switches to another task.
     template <class U>
     [[gnu::noinline]] void hand_over(U&& item) {
         taker& first = static_cast<taker&>(takers_.front());
-        first.item_.emplace(std::forward<U>(item));
-        ++accepted_;
+        first.emplace(std::forward<U>(item));
+        ++passed_;
         first.unlink();
         grant(first);
     }
 
     /// Nothing is stored: an item may still come from where there is no room at all.
-    [[gnu::noinline]] bool take_from_giver(std::optional<T>& place) {
+    template <class Place>
+    [[gnu::noinline]] bool take_from_giver(Place& place) {
         if (givers_.empty()) {
             place.reset();
             return closed_;
         }
         giver& first = static_cast<giver&>(givers_.front());
         place.emplace(std::move(first.item_));
-        ++accepted_;
+        ++passed_;
         first.end(offer::taken);
         return true;
     }
@@ -121,7 +141,6 @@ class item_exchange {
             giver& first = static_cast<giver&>(givers_.front());
             try {
                 store_.push(std::move(first.item_));
-                ++accepted_;
                 first.end(offer::taken);
             } catch (...) {
                 first.fail(std::current_exception());
@@ -131,7 +150,7 @@ class item_exchange {
 
     Store store_;
     std::size_t room_;
-    std::uint64_t accepted_ = 0;
+    std::uint64_t passed_ = 0;  // from a giver to a taker, never stored
     wait_queue takers_;
     wait_queue givers_;
     bool closed_ = false;
@@ -145,17 +164,42 @@ class [[nodiscard(
  public:
     static constexpr const wait_kind& kind_of_wait = Words::take;
 
-    explicit taker(item_exchange& from) noexcept : from_(&from) {}
+    explicit taker(item_exchange& from) noexcept : from_(from) {}
+    taker(taker&& other) noexcept : selectable_wait<taker>(std::move(other)), from_(*other.from_) {}
+    ~taker() { reset(); }
 
-    [[nodiscard, gnu::always_inline]] bool attempt() { return from_->take(item_); }
-    void join_line() noexcept { from_->takers_.add(*this); }
-    [[nodiscard]] std::optional<T> result() { return std::move(item_); }
+    [[nodiscard, gnu::always_inline]] bool attempt() { return from_->take(*this); }
+    void join_line() noexcept {
+        from_->takers_.add(*this);
+        from_->store_.end_push_run();
+    }
+    [[nodiscard]] std::optional<T> result() {
+        if (!arrived()) return std::nullopt;
+        return std::optional<T>(std::move(item_));
+    }
+
+    // As std::optional's, whose flag no get pays for that only looks.
+    template <class U>
+    [[gnu::always_inline]] void emplace(U&& item) {
+        reset();
+        std::construct_at(&item_, std::forward<U>(item));
+        from_.set_mark(1);
+    }
+    void reset() noexcept {
+        if (!arrived()) return;
+        std::destroy_at(&item_);
+        from_.set_mark(0);
+    }
 
  private:
     friend item_exchange;
 
-    item_exchange* from_;
-    std::optional<T> item_;
+    [[nodiscard]] bool arrived() const noexcept { return from_.mark() != 0; }
+
+    marked_pointer<item_exchange> from_;  // marked while there is an item
+    union {
+        T item_;
+    };
 };
 
 /// Holds an item until it is accepted: an awaiter, and an arm of a select. One that was named, and
@@ -169,26 +213,32 @@ class [[nodiscard(
     static constexpr const wait_kind& kind_of_wait = Words::give;
 
     template <class U>
-    giver(item_exchange& to, U&& item) : to_(&to), item_(std::forward<U>(item)) {}
+    giver(item_exchange& to, U&& item) : to_(to), item_(std::forward<U>(item)) {}
     giver(giver&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
         : selectable_wait<giver>(std::move(other)), to_(other.to_), item_(std::move(other.item_)) {}
     ~giver() {
-        if (ending_ == offer::failed) std::destroy_at(&failure_);
+        if (ending() == offer::failed) [[unlikely]]
+            drop_failure();
     }
 
     [[nodiscard, gnu::always_inline]] bool attempt() {
-        ending_ = to_->give(std::move(item_));
-        return ending_ != offer::full;
+        const offer how = to_->give(std::move(item_));
+        if (how == offer::closed) [[unlikely]]
+            set_ending(how);
+        return how != offer::full;
     }
-    void join_line() noexcept { to_->givers_.add(*this); }
+    void join_line() noexcept {
+        to_->givers_.add(*this);
+        to_->store_.end_pop_run();
+    }
     void result() {
-        if (ending_ != offer::taken) [[unlikely]]
+        if (ending() != offer::taken) [[unlikely]]
             throw_error(refusal(), Words::give_verb);
     }
     /// For nothrow(). Errors: errc::closed.
     [[nodiscard]] lariat::result<void> finish_nothrow() {
         this->throw_if_cut();
-        if (ending_ != offer::taken) [[unlikely]]
+        if (ending() != offer::taken) [[unlikely]]
             return refusal();
         return {};
     }
@@ -199,9 +249,12 @@ class [[nodiscard(
  private:
     friend item_exchange;
 
+    [[nodiscard]] offer ending() const noexcept { return static_cast<offer>(to_.mark()); }
+    void set_ending(offer how) noexcept { to_.set_mark(static_cast<unsigned>(how)); }
+
     /// Pre: waits in its line.
     void end(offer how) noexcept {
-        ending_ = how;
+        set_ending(how);
         this->unlink();
         grant(*this);
     }
@@ -209,23 +262,24 @@ class [[nodiscard(
         std::construct_at(&failure_, std::move(why));
         end(offer::failed);
     }
+    // Out of line: GCC 12 takes what a mark guards for used unset.
+    [[gnu::noinline]] void drop_failure() noexcept { std::destroy_at(&failure_); }
     /// Errors: what went wrong when its item was to be stored.
     [[nodiscard]] std::error_code refusal() {
-        if (ending_ == offer::failed) {
+        if (ending() == offer::failed) {
             const std::exception_ptr why = std::move(failure_);
-            std::destroy_at(&failure_);
-            ending_ = offer::full;
+            drop_failure();
+            set_ending(offer::taken);
             std::rethrow_exception(why);
         }
         return make_error_code(errc::closed);
     }
 
-    item_exchange* to_;
+    marked_pointer<item_exchange> to_;  // marked with its ending; `taken` unless it was refused
     T item_;
     union {
-        std::exception_ptr failure_;  // while ending_ says `failed`: no put pays for it before
+        std::exception_ptr failure_;  // while its ending is `failed`: no put pays for it before
     };
-    offer ending_ = offer::full;
 };
 
 }  // namespace lariat::detail

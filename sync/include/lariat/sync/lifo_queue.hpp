@@ -3,8 +3,8 @@
 #include <lariat/sync/queue.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
-#include <optional>
 #include <utility>
 
 namespace lariat {
@@ -13,20 +13,25 @@ namespace detail {
 
 /// The newest first. A deque, and not a vector: its items never move while they lie there.
 template <class T>
-class lifo_store {
+class lifo_store : public without_runs {
  public:
+    [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
     [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+    [[nodiscard]] std::uint64_t pushed() const noexcept { return pushed_; }
     template <class U>
     void push(U&& item) {
         items_.emplace_back(std::forward<U>(item));
+        ++pushed_;
     }
-    void pop_into(std::optional<T>& place) {
+    template <class Place>
+    void pop_into(Place& place) {
         place.emplace(std::move(items_.back()));
         items_.pop_back();
     }
 
  private:
     std::deque<T> items_;
+    std::uint64_t pushed_ = 0;
 };
 
 }  // namespace detail

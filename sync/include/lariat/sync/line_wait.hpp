@@ -22,21 +22,20 @@ namespace lariat::detail {
 template <class Wait>
 class line_wait : public wait_point, public single_step {
  public:
-    line_wait() noexcept : wait_point(set_later()) { kind = nullptr; }
+    line_wait() noexcept : wait_point(set_later()) { who = nullptr; }
     line_wait(line_wait&& other) noexcept : line_wait() { other.require_unused(); }
 
     [[nodiscard, gnu::always_inline]] bool await_ready() {
         require_unused();
         if (!self().attempt()) return false;
-        who = nullptr;
-        return this_scheduler->current->spend();
+        return this_scheduler->spend();
     }
     /// Pre: await_ready() has just said false: it has to wait, or to let others run first.
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = *frame.promise().who;
         kind = &Wait::kind_of_wait;
-        if (p.budget == 0) [[unlikely]] {
+        if (this_scheduler->budget == 0) [[unlikely]] {
             who = &p;
             p.reason = wake_reason::done;
             return p.requeue(frame);
@@ -49,11 +48,13 @@ class line_wait : public wait_point, public single_step {
         return self().result();
     }
 
-    /// For the task that goes on; the wait is over then. False if it did not suspend.
+    /// For the task that goes on; the wait is over then, and says `true` once. False if it did not
+    /// suspend.
     [[nodiscard]] bool was_cut() noexcept {
         if (who == nullptr) return false;
-        kind = nullptr;
-        return waiter::was_cut();
+        const bool cut = waiter::was_cut();
+        who = nullptr;
+        return cut;
     }
     void throw_if_cut() {
         if (was_cut()) [[unlikely]]
@@ -61,9 +62,9 @@ class line_wait : public wait_point, public single_step {
     }
 
  protected:
-    /// From its place in a line until its task goes on, an awaiter has a kind, and is one wait.
+    /// From its place in a line until its task goes on, an awaiter is somebody's, and one wait.
     void require_unused() const noexcept {
-        require(kind == nullptr,
+        require(who == nullptr,
                 "one awaiter is awaited by one task at a time, as one arm of a select; call the "
                 "verb again for another: queue.get()");
     }

@@ -121,7 +121,7 @@ class [[nodiscard("call() does nothing until it is awaited: co_await it")]] once
             return running_.emplace(once_->run(std::move(fn_))).await_suspend(frame);
         }
         party& p = *frame.promise().who;
-        if (p.spend()) [[likely]]
+        if (this_scheduler->spend()) [[likely]]
             return frame;
         p.requeue(frame);
         return std::noop_coroutine();

@@ -3,8 +3,8 @@
 #include <lariat/sync/queue.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -16,14 +16,18 @@ namespace detail {
 /// no item to sort it, and a comparison that throws changes nothing; a heap in an array would be
 /// faster and promise neither.
 template <class T, class Compare>
-class priority_store {
+class priority_store : public without_runs {
  public:
+    [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
     [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+    [[nodiscard]] std::uint64_t pushed() const noexcept { return pushed_; }
     template <class U>
     void push(U&& item) {
         items_.emplace(std::forward<U>(item));
+        ++pushed_;
     }
-    void pop_into(std::optional<T>& place) {
+    template <class Place>
+    void pop_into(Place& place) {
         // A set's iterators are constant, its items are not; from here on nobody compares this one.
         place.emplace(std::move(const_cast<T&>(*items_.begin())));
         items_.erase(items_.begin());
@@ -31,6 +35,7 @@ class priority_store {
 
  private:
     std::multiset<T, Compare> items_;
+    std::uint64_t pushed_ = 0;
 };
 
 }  // namespace detail

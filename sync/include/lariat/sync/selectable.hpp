@@ -79,7 +79,7 @@ class selectable_wait : public line_wait<Wait> {
     }
     void withdraw() noexcept {
         this->unlink();
-        this->kind = nullptr;
+        this->who = nullptr;
     }
 };
 
