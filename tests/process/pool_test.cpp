@@ -58,6 +58,12 @@ task<std::uint64_t> turns_of_a_sleep(std::chrono::milliseconds length) {
     co_await sleep(length);
     co_return loop::current().stats().turns - before;
 }
+
+task<std::uint64_t> turns_after_long_waits() {
+    for (int i = 0; i < 6; ++i) co_await sleep(5ms);
+    const std::uint64_t turns = co_await turns_of_a_sleep(30ms);
+    co_return turns;
+}
 std::string reversed(std::string text) {
     std::reverse(text.begin(), text.end());
     return text;
@@ -374,8 +380,17 @@ TEST_CASE_FIXTURE(pool_check, "pool: its workers' loops spin for as long as they
         }
         CHECK(most >= 50);
     });
-    with_pool(1, [](process_pool& pool) -> task<> {
+    process_pool_options sleepy(1);
+    sleepy.brief_spin = false;
+    with_pool(sleepy, [](process_pool& pool) -> task<> {
         const std::uint64_t turns = co_await pool.run(turns_of_a_sleep, 30ms);
+        CHECK(turns <= 50);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool: a worker that waits long sleeps, unless it is told to spin") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const std::uint64_t turns = co_await pool.run(turns_after_long_waits);
         CHECK(turns <= 50);
     });
 }

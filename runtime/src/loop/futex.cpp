@@ -68,11 +68,14 @@ std::optional<futex_end> futex_watch::refused(std::int32_t answer) noexcept {
 void futex_watch::hold(loop_state& loop, place with) noexcept {
     place_ = with;
     ++loop.orphans_;
+    loop.expect();
 }
 
 void futex_watch::release() noexcept {
     place_ = place::idle;
-    --loop_state::current().orphans_;
+    loop_state& loop = loop_state::current();
+    --loop.orphans_;
+    loop.expect_no_more();
 }
 
 void futex_watch::cancel() noexcept {

@@ -1,11 +1,14 @@
 #include <lariat/loop/loop.hpp>
 
+#include "loop/expectation.hpp"
 #include "loop/first_loop.hpp"
 #include "loop/loop_state.hpp"
 
 #include <cstdlib>
 #include <stdexcept>
 #include <string_view>
+
+#include <sched.h>
 
 namespace lariat {
 
@@ -87,10 +90,26 @@ void loop_state::call_posted() {
     }
 }
 
+void expectation::set(scheduler& home, bool now) noexcept {
+    loop_state& loop = static_cast<loop_state&>(home);
+    loop.progressed_ = true;
+    if (now == std::exchange(set_, now)) return;
+    if (now) {
+        loop.expect();
+    } else {
+        loop.expect_no_more();
+    }
+}
+
 // A turn that has run something is followed by some that only look.
 bool loop_state::spins() noexcept {
-    if (options_.spin.count() == 0) [[likely]]
-        return false;
+    if (options_.spin.count() == 0) [[likely]] {
+        if (expected_ == 0 || !options_.brief_spin) [[likely]]
+            return false;
+        if (!brief_.looks_again(clock::now(), std::exchange(progressed_, false))) return false;
+        (void)::sched_yield();  // who is expected may have to run on this core
+        return true;
+    }
     const time_point moment = clock::now();
     if (std::exchange(worked_, false))
         spin_until_ = saturating_add(moment, saturated(options_.spin));
@@ -104,6 +123,8 @@ void loop_state::poll() {
         return;
     }
     driver_.poll(timers.next());
+    if (expected_ != 0) [[unlikely]]
+        brief_.woke(clock::now());
     box_->awake();
 }
 

@@ -6,9 +6,11 @@
 #include <lariat/task/scope.hpp>
 
 #include "driver/driver.hpp"
+#include "loop/brief_spin.hpp"
 #include "loop/report_printer.hpp"
 #include "loop/signal_desk.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -27,6 +29,16 @@ struct loop_state : scheduler {
 
     [[nodiscard]] static loop_state& current() noexcept {
         return static_cast<loop_state&>(required_scheduler("an operation"));
+    }
+
+    /// From here on until expect_no_more() something waits for another process's word.
+    void expect() noexcept {
+        ++expected_;
+        progressed_ = true;
+    }
+    void expect_no_more() noexcept {
+        --expected_;
+        progressed_ = true;
     }
 
     void turn();
@@ -60,6 +72,9 @@ struct loop_state : scheduler {
     std::uint64_t legs_ = 0;
     bool worked_ = true;  ///< since it last had nothing to do
     time_point spin_until_;
+    std::size_t expected_ = 0;  ///< words of other processes that are waited for; see brief_spin
+    bool progressed_ = false;   ///< one came, or another one is waited for
+    brief_spin brief_;
 
  private:
     void run_ready();

@@ -46,6 +46,7 @@ manager manager::start(const manager_options& options) {
     }
     seed.max_message = options.max_message;
     seed.handshake_time = options.handshake_time;
+    seed.brief_spin = options.brief_spin;
     detail::door_pair door = detail::make_door();
     seed.door = std::move(door.theirs);
     process_options how(options.name);

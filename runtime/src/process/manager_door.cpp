@@ -110,6 +110,7 @@ void manager_seed::pack_into(parcel_writer& to) && {
     write_value(to, std::move(authkey));
     write_value(to, max_message);
     write_value(to, handshake_time);
+    write_value(to, brief_spin);
 }
 
 manager_seed manager_seed::unpack_from(parcel_reader& from) {
@@ -123,6 +124,7 @@ manager_seed manager_seed::unpack_from(parcel_reader& from) {
     seed.authkey = read_value<std::string>(from);
     seed.max_message = read_value<std::uint64_t>(from);
     seed.handshake_time = read_value<std::chrono::milliseconds>(from);
+    seed.brief_spin = read_value<bool>(from);
     return seed;
 }
 

@@ -9,6 +9,7 @@
 #include <lariat/task/scheduler.hpp>
 #include <lariat/task/task.hpp>
 
+#include "loop/expectation.hpp"
 #include "process/manager_wire.hpp"
 
 #include <cstdint>
@@ -62,7 +63,10 @@ struct manager_session {
     void undo(const late_request& request, parcel&& answer) noexcept;
     void undo_hold(const late_request& request) noexcept;
 
+    void expect_answers() noexcept;
+
     std::unordered_map<std::uint64_t, manager_wait*> waiting_;
+    expectation answers_;  // while somebody waits
     std::unordered_map<std::uint64_t, late_request> late_;
     std::uint64_t next_id_ = 0;
     std::uint64_t heard_ = 0;

@@ -258,9 +258,10 @@ void serve_manager(manager_seed seed) {
     leave_interrupts_to_the_owner();
     seed.identity.pid = ::getpid();
     // Never destroyed: nobody is left to see its objects go, and they may be many.
-    manager_server& server = *new manager_server(std::move(seed));
     run_options options;
     options.handle_interrupt = false;
+    options.brief_spin = seed.brief_spin;
+    manager_server& server = *new manager_server(std::move(seed));
     run(options, server.serve());
 }
 

@@ -80,6 +80,7 @@ void manager_session::send(manager_wait& wait) {
     set_id(request, id);
     waiting_.emplace(id, &wait);
     wait.id_ = id;
+    expect_answers();
     (void)stream.push(std::move(request));  // if it fails, the reader is about to tell why
 }
 
@@ -95,6 +96,7 @@ void manager_session::cancel(manager_wait& wait) noexcept {
 
 void manager_session::give_up(manager_wait& wait) noexcept {
     waiting_.erase(wait.id_);
+    expect_answers();
     late_.emplace(std::exchange(wait.id_, 0), late_request{wait.object_->id(), wait.undo_});
 }
 
@@ -126,6 +128,7 @@ bool manager_session::take_answer(parcel&& message) noexcept {
     if (const auto found = waiting_.find(head.id); found != waiting_.end()) {
         manager_wait& wait = *found->second;
         waiting_.erase(found);
+        expect_answers();
         wait.answered(std::move(message));
         return true;
     }
@@ -177,8 +180,12 @@ void manager_session::end(const std::exception_ptr& why) noexcept {
     over = why;
     stream.close();
     late_.clear();
-    for (const auto& each : std::exchange(waiting_, {})) each.second->failed(why);
+    const auto left = std::exchange(waiting_, {});
+    expect_answers();
+    for (const auto& each : left) each.second->failed(why);
 }
+
+void manager_session::expect_answers() noexcept { answers_.set(*home, !waiting_.empty()); }
 
 std::shared_ptr<manager_session> manager_link::session_here() {
     (void)required_scheduler("an operation of a manager");

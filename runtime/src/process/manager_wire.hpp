@@ -71,6 +71,7 @@ struct manager_seed {
     std::string authkey;
     std::uint64_t max_message = 0;
     std::chrono::milliseconds handshake_time{0};
+    bool brief_spin = true;  ///< its loop's
 
     void pack_into(parcel_writer& to) &&;
     [[nodiscard]] static manager_seed unpack_from(parcel_reader& from);

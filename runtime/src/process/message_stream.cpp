@@ -1,5 +1,6 @@
 #include <lariat/process/message_stream.hpp>
 
+#include "loop/loop_state.hpp"
 #include "process/message_state.hpp"
 
 #include <lariat/base/error.hpp>
@@ -111,6 +112,7 @@ bool message_wait::begin() noexcept {
         if (op::result < 0) failure_ = op::result;
         if (failure_ != 0 || advance()) return false;
     }
+    loop_state::current().expect();
     return true;
 }
 
@@ -127,6 +129,7 @@ void message_wait::ready(op& done) noexcept {
         if (stream.wait(self)) return;
     }
     const bool cut = self.cut_asked_ && self.failure_ == -ECANCELED;
+    loop_state::current().expect_no_more();
     stream.waited();
     self.wake(cut ? wake_reason::cut : wake_reason::done);
 }

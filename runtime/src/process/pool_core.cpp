@@ -204,6 +204,7 @@ void process_pool_core::pump() noexcept {
             each.worker->terminate();
         }
     }
+    answers_.set(*home_, counts_.running != 0);
 }
 
 void process_pool_core::distribute(list<pool_link>& queue, bool tasks) noexcept {

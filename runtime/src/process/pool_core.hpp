@@ -11,6 +11,7 @@
 #include <lariat/task/task.hpp>
 #include <lariat/task/wait_queue.hpp>
 
+#include "loop/expectation.hpp"
 #include "process/pool_worker.hpp"
 
 #include <cstddef>
@@ -124,6 +125,7 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
     list<pool_link> tasks_;
     std::size_t maps_ = 0;  // that have begun and not ended
     pump_call pump_;
+    expectation answers_;  // while calls run
     wait_queue enders_;
     std::string broken_;        // why no worker comes up
     std::size_t failures_ = 0;  // workers in a row that did not come up

@@ -336,6 +336,7 @@ void serve_pool(worker_seed seed) {
     run_options options;
     options.handle_interrupt = false;
     options.spin = seed.spin;
+    options.brief_spin = seed.brief_spin;
     // Never destroyed: were the stream closed before this process has ended, the pool would take it
     // for lost, and kill it.
     pool_server& server = *new pool_server(std::move(seed));
@@ -347,6 +348,7 @@ void worker_seed::pack_into(parcel_writer& to) && {
     to.attach(std::move(bell));
     to.attach(board.share());
     to.append(&spin, sizeof spin);
+    to.append(&brief_spin, sizeof brief_spin);
     parcel& arguments = initializer.arguments;
     const seed_sizes sizes{initializer.entry, arguments.bytes.size(), arguments.descriptors.size(),
                            arguments.references.size()};
@@ -362,6 +364,7 @@ worker_seed worker_seed::unpack_from(parcel_reader& from) {
     seed.bell = from.take_descriptor(typeid(worker_seed));
     seed.board = cell_ref::take(from.take_reference(typeid(worker_seed)), pool_board_kind);
     from.take(&seed.spin, sizeof seed.spin, typeid(worker_seed));
+    from.take(&seed.brief_spin, sizeof seed.brief_spin, typeid(worker_seed));
     seed_sizes sizes;
     from.take(&sizes, sizeof sizes, typeid(worker_seed));
     seed.initializer.entry = sizes.entry.get();

@@ -39,6 +39,7 @@ struct worker_seed {
     unique_fd bell;  ///< an eventfd(2), the same for all workers of a pool
     cell_ref board;
     std::chrono::microseconds spin{0};  ///< its loop's
+    bool brief_spin = true;             ///< the same
     packed_call initializer;            ///< its entry is null where there is none
 
     void pack_into(parcel_writer& to) &&;

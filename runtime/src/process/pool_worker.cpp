@@ -64,6 +64,7 @@ process start_worker(process_pool_core& pool, std::size_t place, message_stream&
     seed.bell = duplicate(pool.bell(), "starting a worker");
     seed.board = board;
     seed.spin = chosen.spin;
+    seed.brief_spin = chosen.brief_spin;
     if (chosen.initializer) seed.initializer = chosen.initializer();
     return process::start(options, &serve_pool, std::move(seed));
 }

@@ -31,6 +31,11 @@ struct run_options {
     /// finds it awake (under 1 us instead of some 50), and so does data on a socket; the price is
     /// the core, busy meanwhile. For a loop that has a core to itself.
     std::chrono::microseconds spin{0};
+    /// Without `spin`, when it begins to wait for the word of another process (a pipe, an object in
+    /// shared memory, a process_pool, a manager): if the last such waits were mostly shorter than
+    /// 200 us, the loop looks for news for so long before it sleeps, and lets others have the core
+    /// between two looks. Off, it sleeps at once.
+    bool brief_spin = true;
 
     /// While `run` is on the main thread and SIGINT is not handled otherwise: the first Ctrl-C
     /// cancels the main task, a second one ends the program.

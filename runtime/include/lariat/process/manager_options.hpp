@@ -37,6 +37,8 @@ struct manager_options {
     std::chrono::milliseconds handshake_time{5000};
     /// When it is told to end and has not so long after, it is killed.
     std::chrono::milliseconds grace{2000};
+    /// run_options::brief_spin of its loop, which always expects an operation.
+    bool brief_spin = true;
 };
 
 }  // namespace lariat

@@ -1,0 +1,139 @@
+// That a wait for another process's word is known to the loop from its beginning to its end.
+#include "loop/expectation.hpp"
+
+#include "loop/loop_state.hpp"
+#include "manager_support.hpp"
+#include "pool_support.hpp"
+#include "timed.hpp"
+
+#include <lariat/process/managed_event.hpp>
+#include <lariat/process/pipe.hpp>
+#include <lariat/process/shm/event.hpp>
+#include <lariat/task/spawn.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace {
+
+using namespace lariat;
+using namespace lariat::test;
+using channel = lariat::pipe<int>;
+
+std::size_t expected() { return detail::loop_state::current().expected_; }
+
+task<> receive_one(const pipe_end<int>& from) {
+    auto receiving = from.recv();
+    (void)co_await std::move(receiving);
+}
+
+TEST_CASE_FIXTURE(family_check, "expectation: a pipe's, until the message, the cut or the end") {
+    run([]() -> task<> {
+        channel talk;
+        auto waiting = spawn(receive_one(talk.first));
+        co_await sleep(1ms);
+        CHECK(expected() == 1);
+        co_await talk.second.send(1);
+        co_await std::move(waiting);
+        CHECK(expected() == 0);
+        auto cutting = cut_after(1ms, [&] { return receive_one(talk.first); });
+        (void)co_await std::move(cutting);
+        CHECK(expected() == 0);
+        auto ending = spawn(receive_one(talk.first));
+        co_await sleep(1ms);
+        talk.second = pipe_end<int>();
+        co_await std::move(ending);
+        CHECK(expected() == 0);
+    }());
+}
+
+task<> wait_for(shm::event what) { co_await what.wait(); }
+
+TEST_CASE_FIXTURE(family_check, "expectation: a shared object's, until it is had or the cut") {
+    run([]() -> task<> {
+        const shm::event go;
+        auto waiting = spawn(wait_for(go));
+        co_await sleep(1ms);
+        CHECK(expected() == 1);
+        auto cutting = cut_after(1ms, [&] { return wait_for(go); });
+        (void)co_await std::move(cutting);
+        CHECK(expected() == 1);
+        go.set();
+        co_await std::move(waiting);
+        CHECK(expected() == 0);
+    }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "expectation: a pool's, while calls run") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const int warm = co_await pool.run(own_pid);
+        CHECK(warm != 0);
+        co_await sleep(1ms);
+        const std::size_t before = expected();
+        const shm::event begun;
+        const shm::event go;
+        auto call = pool.submit(stay, begun, go);
+        co_await begun.wait();
+        CHECK(expected() == before + 1);
+        go.set();
+        co_await call;
+        co_await sleep(1ms);
+        CHECK(expected() == before);
+    });
+}
+
+task<> wait_there(managed_event what) { co_await what.wait(); }
+
+TEST_CASE_FIXTURE(manager_check, "expectation: a manager's, while an operation is under way") {
+    with_manager([](manager& m) -> task<> {
+        const auto go = co_await m.make<managed_event>();
+        co_await go.is_set();
+        co_await sleep(1ms);
+        const std::size_t before = expected();
+        auto waiting = spawn(wait_there(go));
+        co_await sleep(1ms);
+        CHECK(expected() == before + 1);
+        auto cutting = cut_after(1ms, [&] { return wait_there(go); });
+        (void)co_await std::move(cutting);
+        CHECK(expected() == before + 1);
+        co_await go.set();
+        co_await std::move(waiting);
+        CHECK(expected() == before);
+    });
+}
+
+/// Of a loop that waits for a pipe, where nothing comes for so long.
+std::uint64_t turns_of_a_wait(const run_options& how) {
+    loop own(how);
+    std::uint64_t turns = 0;
+    own.run([](loop& here, std::uint64_t& into) -> task<> {
+        channel talk;
+        auto waiting = spawn(receive_one(talk.first));
+        co_await sleep(1ms);
+        const std::uint64_t before = here.stats().turns;
+        co_await talk.second.send(1);
+        co_await std::move(waiting);
+        auto again = spawn(receive_one(talk.first));
+        co_await sleep(5ms);
+        into = here.stats().turns - before;
+        co_await talk.second.send(1);
+        co_await std::move(again);
+    }(own, turns));
+    return turns;
+}
+
+TEST_CASE_FIXTURE(family_check,
+                  "expectation: for such a wait a loop stays awake, unless told not") {
+    std::uint64_t most = 0;  // one wait may find the core taken away
+    for (int tries = 0; tries < 1000 && most < 50; ++tries)
+        most = std::max(most, turns_of_a_wait(run_options()));
+    CHECK(most >= 50);
+    run_options sleepy;
+    sleepy.brief_spin = false;
+    CHECK(turns_of_a_wait(sleepy) < 50);
+}
+
+}  // namespace
