@@ -26,8 +26,10 @@ class brief_spin {
             idle_ = now;
         }
         news_ = now;
-        return usual_ < longest && now - idle_ < longest;
+        return looks() && now - idle_ < longest;
     }
+    /// It would look at all for what is waited for from now on.
+    [[nodiscard]] bool looks() const noexcept { return usual_ < longest; }
     /// It slept, and has news.
     void woke(time_point now) noexcept { news_ = now; }
 

@@ -4,6 +4,7 @@
 #include "loop/first_loop.hpp"
 #include "loop/loop_state.hpp"
 
+#include <cerrno>
 #include <cstdlib>
 #include <stdexcept>
 #include <string_view>
@@ -106,19 +107,54 @@ bool loop_state::spins() noexcept {
     if (options_.spin.count() == 0) [[likely]] {
         if (expected_ == 0 || !options_.brief_spin) [[likely]]
             return false;
-        if (!brief_.looks_again(clock::now(), std::exchange(progressed_, false))) return false;
+        looked_at_ = clock::now();
+        if (!brief_.looks_again(looked_at_, std::exchange(progressed_, false))) return false;
         (void)::sched_yield();  // who is expected may have to run on this core
         return true;
     }
-    const time_point moment = clock::now();
+    looked_at_ = clock::now();
     if (std::exchange(worked_, false))
-        spin_until_ = saturating_add(moment, saturated(options_.spin));
-    return moment < spin_until_;
+        spin_until_ = saturating_add(looked_at_, saturated(options_.spin));
+    return looked_at_ < spin_until_;
+}
+
+bool loop_state::ask(op& poll) noexcept {
+    const bool would_look = options_.spin.count() != 0 || (options_.brief_spin && brief_.looks());
+    if (!would_look || handing_over_ || asked_.full()) return false;
+    asked_.add(poll);
+    return true;
+}
+
+bool loop_state::end_asking(op& poll) noexcept {
+    if (!asked_.forget(poll)) return false;
+    poll.result = -ECANCELED;
+    poll.complete(poll);
+    return true;
+}
+
+/// True: that was this turn's look, and the driver can wait. Once the loop has other work or goes
+/// to sleep it looks no more, so the driver has to.
+bool loop_state::looks(bool awake) noexcept {
+    if (awake && ready.empty()) {
+        asked_.look();
+        if (looked_at_ - polled_at_ < asked_polls::longest_without) return true;
+        polled_at_ = looked_at_;
+        return false;
+    }
+    handing_over_ = true;
+    while (!asked_.empty()) {
+        op& poll = asked_.take();
+        if (driver_.submit(poll)) poll.complete(poll);
+    }
+    handing_over_ = false;
+    return false;
 }
 
 // Waits only when nothing can run; else it just looks at what the kernel has.
 void loop_state::poll() {
-    if (!ready.empty() || spins() || !box_->sleep()) {
+    const bool awake = !ready.empty() || spins();
+    if (!asked_.empty() && looks(awake)) return;
+    if (awake || !ready.empty() || !box_->sleep()) {
         driver_.poll(no_wait);
         return;
     }

@@ -6,6 +6,7 @@
 #include <lariat/task/scope.hpp>
 
 #include "driver/driver.hpp"
+#include "loop/asked_polls.hpp"
 #include "loop/brief_spin.hpp"
 #include "loop/report_printer.hpp"
 #include "loop/signal_desk.hpp"
@@ -41,6 +42,12 @@ struct loop_state : scheduler {
         progressed_ = true;
     }
 
+    /// True: this poll is the loop's own until it completes it, from its first look on, ready or
+    /// not. False: it is to be submitted. See asked_polls.
+    [[nodiscard]] bool ask(op& poll) noexcept;
+    /// Ends one of those as cancelled, at once. False: it is none.
+    [[nodiscard]] bool end_asking(op& poll) noexcept;
+
     void turn();
     void drive(party& main);
     /// Throws the first failure that reached no caller, if there was one.
@@ -75,6 +82,10 @@ struct loop_state : scheduler {
     std::size_t expected_ = 0;  ///< words of other processes that are waited for; see brief_spin
     bool progressed_ = false;   ///< one came, or another one is waited for
     brief_spin brief_;
+    asked_polls asked_;
+    bool handing_over_ = false;  ///< those that are asked for, to the driver
+    time_point looked_at_;       ///< when it last had nothing to do, and did not sleep
+    time_point polled_at_;       ///< when the driver was last asked between two looks at them
 
  private:
     void run_ready();
@@ -85,6 +96,7 @@ struct loop_state : scheduler {
     void die_of_interrupt() noexcept;
     void poll();
     [[nodiscard]] bool spins() noexcept;
+    [[nodiscard]] bool looks(bool awake) noexcept;
     void shut_objects() noexcept;
     static void root_child_finished(group_core& group, party& p) noexcept;
     static void report_failure(scheduler& self, const party* who, const std::exception_ptr& error,

@@ -1,5 +1,7 @@
 #include "process/message_state.hpp"
 
+#include "loop/loop_state.hpp"
+
 #include <lariat/base/error.hpp>
 #include <lariat/process/message_stream.hpp>
 
@@ -27,9 +29,13 @@ bool message_state::wait(op& waiting) noexcept {
     attach();
     waiting.fd = socket.get();
     reading = &waiting;
-    if (!submit(waiting)) return true;
+    if (loop_state::current().ask(waiting) || !submit(waiting)) return true;
     waited();
     return false;
+}
+
+void message_state::end_wait() noexcept {
+    if (!static_cast<loop_state&>(*home).end_asking(*reading)) cancel(*reading);
 }
 
 void message_state::waited() noexcept {
@@ -147,7 +153,7 @@ void message_state::close() noexcept {
     if (reading != nullptr) {
         hold_loop();
         add_ref();
-        cancel(*reading);
+        end_wait();
     }
     flush();
 }

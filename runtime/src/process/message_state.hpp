@@ -39,6 +39,8 @@ struct message_state final : io_object {
     /// A task waits: `waiting` is in its frame. waited() follows.
     [[nodiscard]] bool wait(op& waiting) noexcept;
     void waited() noexcept;
+    /// Ends the wait, maybe before this returns. Pre: reading.
+    void end_wait() noexcept;
 
     /// Sends what the socket takes; what is left goes out when it takes more. Pre: a loop runs
     /// here, or `armed`.

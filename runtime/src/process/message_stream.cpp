@@ -137,7 +137,7 @@ void message_wait::ready(op& done) noexcept {
 void message_wait::leave(waiter& w) noexcept {
     auto& self = static_cast<message_wait&>(w);
     self.cut_asked_ = true;
-    self.stream_->cancel(self);
+    self.stream_->end_wait();
 }
 
 bool message_wait::sleep(time_point until) noexcept {
