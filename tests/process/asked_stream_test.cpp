@@ -150,6 +150,28 @@ TEST_CASE_FIXTURE(leak_check, "asked stream: of many, some are asked, and each g
     }());
 }
 
+TEST_CASE_FIXTURE(leak_check,
+                  "asked stream: none keeps a message waiting that the driver is to see") {
+    run([]() -> task<> {
+        both_ends first;
+        both_ends second;
+        for (int round = 0; round < 100; ++round) {
+            auto waiting = spawn(next(first.left));
+            for (int turn = 0; turn < 300; ++turn) co_await yield_now();
+            REQUIRE(here().asked_.empty());
+            auto other = spawn(next(second.left));
+            co_await yield_now();
+            co_await first.right.send(text("now"));
+            const std::uint64_t before = here().turns_;
+            const std::string got = co_await std::move(waiting);
+            CHECK(got == "now");
+            CHECK(here().turns_ - before <= 10);
+            co_await second.right.send(text("then"));
+            (void)co_await std::move(other);
+        }
+    }());
+}
+
 TEST_CASE_FIXTURE(leak_check, "asked stream: a message that comes in pieces is waited for whole") {
     run([]() -> task<> {
         both_ends ends;

@@ -20,10 +20,11 @@ namespace lariat::detail {
 class asked_polls {
  public:
     static constexpr std::size_t most = 4;
-    /// While it looks at these, the driver is asked for all the others that often.
+    /// While these are all that the loop expects, the driver is asked for the others that often.
     static constexpr duration longest_without = std::chrono::microseconds(50);
 
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool full() const noexcept { return size_ == most; }
 
     /// Pre: not full().

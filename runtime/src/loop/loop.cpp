@@ -137,7 +137,8 @@ bool loop_state::end_asking(op& poll) noexcept {
 bool loop_state::looks(bool awake) noexcept {
     if (awake && ready.empty()) {
         asked_.look();
-        if (looked_at_ - polled_at_ < asked_polls::longest_without) return true;
+        const bool all = asked_.size() == expected_;  // else an answer may come by the driver
+        if (all && looked_at_ - polled_at_ < asked_polls::longest_without) return true;
         polled_at_ = looked_at_;
         return false;
     }
