@@ -138,6 +138,7 @@ TEST_CASE_FIXTURE(leak_check, "asked stream: of many, some are asked, and each g
     run([]() -> task<> {
         std::vector<both_ends> ends(3 * asked_polls::most);
         std::vector<join_handle<std::string>> waiting;
+        waiting.reserve(ends.size());
         for (const both_ends& each : ends) waiting.push_back(spawn(next(each.left)));
         co_await yield_now();
         CHECK(here().asked_.full());
