@@ -125,7 +125,7 @@ connection_set::run_awaiter::run_awaiter(run_awaiter&& other) noexcept
 void connection_set::run_awaiter::begin(party& p) {
     set_->enter(p);
     set_->acceptor_ = &acceptor_;
-    set_->start_child(acceptor_, accepting_);
+    set_->start_child(acceptor_, accepting_.frame());
     set_->waiting = this;
 }
 

@@ -64,9 +64,8 @@ namespace {
     std::abort();
 }
 
-party_outcome outcome_of(const party& p) noexcept {
+[[gnu::noinline]] party_outcome outcome_of_failure(const party& p) noexcept {
     std::exception_ptr& failure = promise_base::of(p.leaf).failure;
-    if (!failure) return party_outcome::value;
     if (*failure.__cxa_exception_type() != typeid(cancelled)) return party_outcome::error;
     if (p.base.effective()) return party_outcome::cancelled;
     failure = std::make_exception_ptr(std::logic_error(
@@ -92,7 +91,9 @@ party_outcome outcome_of(const party& p) noexcept {
     if (p.state == party_state::finished) {
         if (p.bound != 0) [[unlikely]]
             ended_while_it_held(p);
-        p.outcome = outcome_of(p);
+        p.outcome = party_outcome::value;
+        if (promise_base::of(p.leaf).failure) [[unlikely]]
+            p.outcome = outcome_of_failure(p);
         p.owner().finish(p);
     } else if (p.state == party_state::running) [[unlikely]] {
         returned_without_waiting(p);
@@ -108,14 +109,19 @@ void party::run_leg(runnable& self) noexcept {
     detail::run_until_it_waits(static_cast<party&>(self), home, nullptr);
 }
 
-void party::run_within(party& outer) noexcept {
-    scheduler& home = *this_scheduler;
-    --home.budget;
-    ++home.nested;
-    detail::run_until_it_waits(*this, home, &outer);
-    --home.nested;
+void group_core::start_within(party& starter, party& p) noexcept {
+    adopt(p);
+    scheduler& loop = *home;
+    if (loop.budget <= 1 || loop.nested == scheduler::most_nested) {
+        loop.ready.push(p);
+        return;
+    }
+    --loop.budget;
+    ++loop.nested;
+    detail::run_until_it_waits(p, loop, &starter);
+    --loop.nested;
     // It came to nothing if this one used up all and lets others run.
-    home.budget = std::max(home.budget, std::uint32_t{1});
+    loop.budget = std::max(loop.budget, std::uint32_t{1});
 }
 
 void party::destroy_frame() noexcept {

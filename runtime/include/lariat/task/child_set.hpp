@@ -5,6 +5,7 @@
 #include <lariat/task/scope.hpp>
 #include <lariat/task/task.hpp>
 
+#include <coroutine>
 #include <functional>
 #include <type_traits>
 #include <utility>
@@ -24,13 +25,14 @@ class LARIAT_EXPORT child_set : public group_core {
 
     /// Starts a task whose frame somebody else keeps under a party that somebody else keeps.
     template <class T>
-    void start_child(party& p, const task<T>& work) noexcept {
+    void start_child(party& p, std::coroutine_handle<task_promise<T>> work) noexcept {
         give_frame(p, work);
         start(p);
     }
     /// The same, and runs it until it waits, inside the leg of `starter`.
     template <class T>
-    void start_child_within(party& starter, party& p, const task<T>& work) noexcept {
+    void start_child_within(party& starter, party& p,
+                            std::coroutine_handle<task_promise<T>> work) noexcept {
         give_frame(p, work);
         start_within(starter, p);
     }
@@ -51,11 +53,11 @@ class LARIAT_EXPORT child_set : public group_core {
 
  private:
     template <class T>
-    static void give_frame(party& p, const task<T>& work) noexcept {
+    static void give_frame(party& p, std::coroutine_handle<task_promise<T>> work) noexcept {
         require(static_cast<bool>(work),
                 "a task that was moved from or awaited before cannot be started");
-        p.leaf = work.frame();
-        work.frame().promise().who = &p;
+        p.leaf = work;
+        work.promise().who = &p;
     }
     void let_failed_go() noexcept;
 
@@ -83,19 +85,19 @@ template <class T>
 using stored = typename stored_type<T>::type;
 
 template <class T>
-stored<T> take_stored(const task<T>& done) {
+stored<T> take_stored(std::coroutine_handle<task_promise<T>> done) {
     if constexpr (std::is_void_v<T>) {
-        done.frame().promise().take_result();
+        done.promise().take_result();
         return {};
     } else {
-        return done.frame().promise().take_result();
+        return done.promise().take_result();
     }
 }
 
 /// Any awaitable as a task, so that it can have a party of its own.
 template <class T>
-task<T> to_task(task<T> already) noexcept {
-    return already;
+task<T>&& to_task(task<T>&& already) noexcept {
+    return std::move(already);
 }
 template <class Awaitable>
     requires(!requires(Awaitable a) { []<class T>(task<T>) {}(std::move(a)); })
@@ -104,6 +106,7 @@ task<await_result<Awaitable>> to_task(Awaitable awaitable) {
     co_return co_await std::move(awaitable);
 }
 template <class Awaitable>
-using result_of = typename decltype(to_task(std::declval<Awaitable>()))::value_type;
+using result_of =
+    typename std::remove_cvref_t<decltype(to_task(std::declval<Awaitable>()))>::value_type;
 
 }  // namespace lariat::detail

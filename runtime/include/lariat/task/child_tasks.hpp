@@ -54,9 +54,10 @@ class child_wait : public wait_point {
 template <class Wait, class... T>
 class few_children : public Wait {
  public:
-    explicit few_children(task<T>... tasks) : tasks_(std::move(tasks)...) {}
+    explicit few_children(task<T>&&... tasks) noexcept : frames_(tasks.release()...) {}
     few_children(few_children&& other) noexcept
-        : Wait(std::move(other)), tasks_(std::move(other.tasks_)) {}
+        : Wait(std::move(other)), frames_(std::exchange(other.frames_, {})) {}
+    ~few_children() { destroy_all(std::index_sequence_for<T...>()); }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
@@ -70,17 +71,22 @@ class few_children : public Wait {
     [[nodiscard]] std::span<const party> parties() const noexcept { return parties_; }
     [[nodiscard]] const party& who_ran(std::size_t index) const noexcept { return parties_[index]; }
     template <std::size_t Index>
-    [[nodiscard]] const auto& work() const noexcept {
-        return std::get<Index>(tasks_);
+    [[nodiscard]] auto work() const noexcept {
+        return std::get<Index>(frames_);
     }
 
  private:
     template <std::size_t... I>
     void start_all([[maybe_unused]] party& p, std::index_sequence<I...>) noexcept {
-        (this->children_.start_child_within(p, parties_[I], std::get<I>(tasks_)), ...);
+        (this->children_.start_child_within(p, parties_[I], std::get<I>(frames_)), ...);
+    }
+    template <std::size_t... I>
+    void destroy_all(std::index_sequence<I...>) noexcept {
+        (void(task<T>(std::get<I>(frames_))), ...);
     }
 
-    std::tuple<task<T>...> tasks_;
+    // Not a tuple of tasks, which is moved and destroyed by as many calls as it has members.
+    std::tuple<std::coroutine_handle<task_promise<T>>...> frames_;
     std::array<party, sizeof...(T)> parties_;
 };
 
@@ -108,7 +114,7 @@ class many_children : public Wait {
         }
         this->begin_wait(p, frame);
         for (std::size_t i = 0; i < count(); ++i) {
-            this->children_.start_child_within(p, parties_[i], tasks_[i]);
+            this->children_.start_child_within(p, parties_[i], work(i));
         }
         return this->await_children(p, frame);
     }
@@ -117,7 +123,7 @@ class many_children : public Wait {
     [[nodiscard]] std::size_t count() const noexcept { return tasks_.size(); }
     [[nodiscard]] std::span<const party> parties() const noexcept { return {parties_, count()}; }
     [[nodiscard]] const party& who_ran(std::size_t index) const noexcept { return parties_[index]; }
-    [[nodiscard]] const task<T>& work(std::size_t index) const noexcept { return tasks_[index]; }
+    [[nodiscard]] auto work(std::size_t index) const noexcept { return tasks_[index].frame(); }
 
  private:
     std::vector<task<T>> tasks_;

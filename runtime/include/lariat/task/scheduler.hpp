@@ -65,10 +65,10 @@ struct scheduler {
     timer_queue timers;
     time_point turn_time = no_wait;     ///< the clock as the last turn with timers pending read it
     party* current = nullptr;           ///< whose leg runs now, the innermost
-    std::uint32_t nested = 0;           ///< legs that run inside of another
     std::uint32_t budget = leg_budget;  ///< what is left of it in the leg that runs now
-    struct group_core* root = nullptr;  ///< owns what `spawn` starts
     bool debug = false;                 ///< checks that cost; LARIAT_DEBUG=1
+    struct group_core* root = nullptr;  ///< owns what `spawn` starts
+    std::uint32_t nested = 0;           ///< legs that run inside of another
     std::uint32_t dice = 1;             ///< random numbers that keep a select fair
 
     /// Reads another clock than CLOCK_MONOTONIC; null where it is the real one.

@@ -16,8 +16,8 @@ namespace lariat {
 namespace detail {
 
 template <class T>
-outcome<T> outcome_of(const party& p, const task<T>& done) {
-    return outcome<T>(p.outcome, done.frame());
+outcome<T> outcome_of(const party& p, std::coroutine_handle<task_promise<T>> done) {
+    return outcome<T>(p.outcome, done);
 }
 
 /// Every child runs to its own end.

@@ -70,7 +70,7 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
         children.enter(p);
         try {
             main_ = body_(group_);
-            children.start_child(main_party_, main_);
+            children.start_child(main_party_, main_.frame());
         } catch (...) {  // no frame for the body, or it is no coroutine itself
             if (children.pending == 0) {
                 children.leave();

@@ -85,8 +85,6 @@ struct LARIAT_EXPORT party : runnable, list_link {
     }
 
     static void run_leg(runnable& self) noexcept;
-    /// The same inside the leg of `outer`.
-    void run_within(party& outer) noexcept;
     void destroy_frame() noexcept;
 
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
@@ -121,15 +119,6 @@ inline void group_core::adopt(party& p) noexcept {
 inline void group_core::start(party& p) noexcept {
     adopt(p);
     home->ready.push(p);
-}
-
-inline void group_core::start_within(party& starter, party& p) noexcept {
-    adopt(p);
-    if (home->budget <= 1 || home->nested == scheduler::most_nested) {
-        home->ready.push(p);
-    } else {
-        p.run_within(starter);
-    }
 }
 
 /// One suspended party in one place. It lies in the awaiter, and so in the frame that waits;
