@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include <sys/eventfd.h>
@@ -133,6 +134,21 @@ TEST_CASE_FIXTURE(leak_check, "asked stream: closed, it ends") {
         CHECK_THROWS_AS((void)co_await std::move(waiting), closed_error);
         const std::string other = co_await next(ends.right);
         CHECK(other == "the end");
+    }());
+}
+
+TEST_CASE_FIXTURE(leak_check, "asked stream: closed where no loop runs, it ends in its own") {
+    run([]() -> task<> {
+        both_ends ends;
+        auto waiting = spawn(next(ends.left));
+        co_await yield_now();
+        REQUIRE_FALSE(here().asked_.empty());
+        scheduler* const own = std::exchange(this_scheduler, nullptr);  // as in a plain function
+        ends.left.close();
+        this_scheduler = own;
+        CHECK(here().asked_.empty());
+        CHECK(here().expected_ == 0);
+        CHECK_THROWS_AS((void)co_await std::move(waiting), closed_error);
     }());
 }
 

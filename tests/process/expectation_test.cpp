@@ -8,12 +8,14 @@
 
 #include <lariat/process/managed_event.hpp>
 #include <lariat/process/pipe.hpp>
+#include <lariat/process/process.hpp>
 #include <lariat/process/shm/event.hpp>
 #include <lariat/task/spawn.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -134,6 +136,36 @@ TEST_CASE_FIXTURE(family_check,
     run_options sleepy;
     sleepy.brief_spin = false;
     CHECK(turns_of_a_wait(sleepy) < 50);
+}
+
+/// Says, of six messages that come now and then, how many turns the last three took.
+task<> count_turns(pipe_end<std::uint64_t> with) {
+    std::uint64_t before = 0;
+    for (int i = 0; i < 6; ++i) {
+        (void)co_await with.recv();
+        if (i == 2) before = detail::loop_state::current().turns_;
+    }
+    co_await with.send(detail::loop_state::current().turns_ - before);
+}
+
+task<std::uint64_t> turns_of_long_waits() {
+    lariat::pipe<std::uint64_t> talk;
+    process child = process::start(count_turns, std::move(talk.second));
+    for (int i = 0; i < 6; ++i) {
+        co_await sleep(5ms);
+        co_await talk.first.send(0);
+    }
+    const std::optional<std::uint64_t> turns = co_await talk.first.recv();
+    (void)co_await child.join();
+    co_return *turns;
+}
+
+TEST_CASE_FIXTURE(family_check,
+                  "expectation: where words come late a loop sleeps, as they end it") {
+    std::uint64_t fewest = 1000;  // one may be late itself, and so find the word there
+    for (int tries = 0; tries < 100 && fewest > 12; ++tries)
+        fewest = std::min(fewest, run(turns_of_long_waits()));
+    CHECK(fewest <= 12);
 }
 
 }  // namespace

@@ -2,9 +2,6 @@
 
 #include "driver/op_list.hpp"
 
-#include <lariat/base/clock.hpp>
-
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,11 +17,8 @@ namespace lariat::detail {
 class asked_polls {
  public:
     static constexpr std::size_t most = 4;
-    /// While these are all that the loop expects, the driver is asked for the others that often.
-    static constexpr duration longest_without = std::chrono::microseconds(50);
 
     [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-    [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] bool full() const noexcept { return size_ == most; }
 
     /// Pre: not full().

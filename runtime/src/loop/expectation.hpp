@@ -10,7 +10,7 @@ namespace lariat::detail {
 /// brief_spin.
 ///
 /// Threads      the loop's
-/// Lifetime     its loop outlives the last set(); what is destroyed says no more
+/// Lifetime     its loop outlives the last set(); not set when it is destroyed
 class expectation {
  public:
     void set(scheduler& home, bool now) noexcept;

@@ -107,15 +107,14 @@ bool loop_state::spins() noexcept {
     if (options_.spin.count() == 0) [[likely]] {
         if (expected_ == 0 || !options_.brief_spin) [[likely]]
             return false;
-        looked_at_ = clock::now();
-        if (!brief_.looks_again(looked_at_, std::exchange(progressed_, false))) return false;
+        if (!brief_.looks_again(clock::now(), std::exchange(progressed_, false))) return false;
         (void)::sched_yield();  // who is expected may have to run on this core
         return true;
     }
-    looked_at_ = clock::now();
+    const time_point moment = clock::now();
     if (std::exchange(worked_, false))
-        spin_until_ = saturating_add(looked_at_, saturated(options_.spin));
-    return looked_at_ < spin_until_;
+        spin_until_ = saturating_add(moment, saturated(options_.spin));
+    return moment < spin_until_;
 }
 
 bool loop_state::ask(op& poll) noexcept {
@@ -127,40 +126,40 @@ bool loop_state::ask(op& poll) noexcept {
 
 bool loop_state::end_asking(op& poll) noexcept {
     if (!asked_.forget(poll)) return false;
+    // Whoever ends it may run while another loop does, or none, on this thread.
+    scheduler* const running = std::exchange(this_scheduler, this);
     poll.result = -ECANCELED;
     poll.complete(poll);
+    this_scheduler = running;
     return true;
 }
 
-/// True: that was this turn's look, and the driver can wait. Once the loop has other work or goes
-/// to sleep it looks no more, so the driver has to.
-bool loop_state::looks(bool awake) noexcept {
-    if (awake && ready.empty()) {
-        asked_.look();
-        const bool all = asked_.size() == expected_;  // else an answer may come by the driver
-        if (all && looked_at_ - polled_at_ < asked_polls::longest_without) return true;
-        polled_at_ = looked_at_;
-        return false;
-    }
+void loop_state::hand_over() noexcept {
     handing_over_ = true;
     while (!asked_.empty()) {
         op& poll = asked_.take();
         if (driver_.submit(poll)) poll.complete(poll);
     }
     handing_over_ = false;
-    return false;
 }
 
 // Waits only when nothing can run; else it just looks at what the kernel has.
 void loop_state::poll() {
     const bool awake = !ready.empty() || spins();
-    if (!asked_.empty() && looks(awake)) return;
+    if (!asked_.empty()) {
+        if (awake && ready.empty()) {
+            asked_.look();
+        } else {  // it looks no more
+            hand_over();
+        }
+    }
     if (awake || !ready.empty() || !box_->sleep()) {
         driver_.poll(no_wait);
         return;
     }
+    const bool waited = expected_ != 0;  // by now: the word itself may end the sleep
     driver_.poll(timers.next());
-    if (expected_ != 0) [[unlikely]]
+    if (waited) [[unlikely]]
         brief_.woke(clock::now());
     box_->awake();
 }

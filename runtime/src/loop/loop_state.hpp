@@ -84,8 +84,6 @@ struct loop_state : scheduler {
     brief_spin brief_;
     asked_polls asked_;
     bool handing_over_ = false;  ///< those that are asked for, to the driver
-    time_point looked_at_;       ///< when it last had nothing to do, and did not sleep
-    time_point polled_at_;       ///< when the driver was last asked between two looks at them
 
  private:
     void run_ready();
@@ -96,7 +94,7 @@ struct loop_state : scheduler {
     void die_of_interrupt() noexcept;
     void poll();
     [[nodiscard]] bool spins() noexcept;
-    [[nodiscard]] bool looks(bool awake) noexcept;
+    void hand_over() noexcept;
     void shut_objects() noexcept;
     static void root_child_finished(group_core& group, party& p) noexcept;
     static void report_failure(scheduler& self, const party* who, const std::exception_ptr& error,
