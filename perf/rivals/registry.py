@@ -17,11 +17,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Rows whose work takes two cores: whoever pins their command gives it both. All others take one.
 # `wake` and the pipes pin each of their sides themselves.
 TWO_CORES = frozenset({
-    "post", "wake", "offload", "cpu300_threads", "cpu300_processes", "cpu300_pool2",
-    "sleepers2s_processes", "sleepers2s_two", "pool_roundtrip", "pool_map_auto", "pool_map_1",
-    "pool_squares", "shm_queue", "shm_queue_pingpong", "shm_mutex", "shm_mutex_contended",
-    "pipe_roundtrip", "pipe_one_core", "process_start", "process_start_large", "manager_set",
-    "manager_get", "manager_method", "manager_lock", "fetch_fanout",
+    "post", "wake", "offload", "offload_wall", "cpu300_threads", "cpu300_processes",
+    "cpu300_pool2", "sleepers2s_processes", "sleepers2s_two", "pool_roundtrip",
+    "pool_map_auto", "pool_map_1", "pool_squares", "shm_queue", "shm_queue_pingpong",
+    "shm_mutex", "shm_mutex_contended", "pipe_roundtrip", "pipe_one_core", "process_start",
+    "process_start_large", "manager_set", "manager_get", "manager_method", "manager_lock",
+    "fetch_fanout",
 })
 
 PYTHON = ["/usr/bin/python3", "-B"]  # Debian's: only it has Debian's modules
@@ -268,7 +269,7 @@ RIVALS = [
             ["{build}/tokio/target/release/rows"],
             "await yield spawn_join task_bytes sleepers sleepers2s_tasks timer gather10 skynet"
             " fib27 mutex mutex_handover event_pingpong queue_1 queue_64 queue_unbounded post wake"
-            " offload"),
+            " offload offload_wall"),
     ),
     Rival(
         name="node",

@@ -9,7 +9,8 @@ pub fn rows() -> Vec<Row> {
     vec![
         Row::new("post", "ns", || run(posts_under_load())),
         Row::new("wake", "us", wake_and_back),
-        Row::new("offload", "us", || run(offload_round_trips())),
+        Row::new("offload", "us", || run(offload_cpu())),
+        Row::new("offload_wall", "us", || run(offload_wall())),
     ]
 }
 
@@ -60,11 +61,22 @@ fn wake_and_back() -> f64 {
     value
 }
 
-async fn offload_round_trips() -> f64 {
-    let rounds = 20_000;
-    let watch = Stopwatch::of_process();
-    for _ in 0..rounds {
+const OFFLOADS: usize = 20_000;
+
+async fn offload_round_trips() {
+    for _ in 0..OFFLOADS {
         tokio::task::spawn_blocking(|| {}).await.expect("it does not fail");
     }
-    watch.each(rounds) / 1e3
+}
+
+async fn offload_cpu() -> f64 {
+    let watch = Stopwatch::of_process();
+    offload_round_trips().await;
+    watch.each(OFFLOADS) / 1e3
+}
+
+async fn offload_wall() -> f64 {
+    let begun = Instant::now();
+    offload_round_trips().await;
+    wall_each(begun, OFFLOADS) / 1e3
 }
