@@ -129,13 +129,11 @@ std::uint64_t turns_of_a_wait(const run_options& how) {
 
 TEST_CASE_FIXTURE(family_check,
                   "expectation: for such a wait a loop stays awake, unless told not") {
-    std::uint64_t most = 0;  // one wait may find the core taken away
-    for (int tries = 0; tries < 1000 && most < 50; ++tries)
-        most = std::max(most, turns_of_a_wait(run_options()));
-    CHECK(most >= 50);
     run_options sleepy;
     sleepy.brief_spin = false;
-    CHECK(turns_of_a_wait(sleepy) < 50);
+    const std::uint64_t asleep = turns_of_a_wait(sleepy);
+    // Hundreds, as a rule; where others want the core, it looks once a wait and gives that away.
+    for (int i = 0; i < 20; ++i) CHECK(turns_of_a_wait(run_options()) > asleep);
 }
 
 /// Says, of six messages that come now and then, how many turns the last three took.
