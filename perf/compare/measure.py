@@ -116,10 +116,9 @@ def operation(contender, row, settings):
         return by_rival(contender, row, settings)
     name = row.ours if contender.kind == "lariat" else row.floor
     found = by_micro_bench(contender, row, name, settings)
-    times = row.times if contender.kind == "lariat" else ""
-    if not times:
+    if found["unit"] != OF_ONE_CORE:
         return {"value": figures.in_unit(found["median"], found["unit"], row.unit)}
-    base = by_micro_bench(contender, row, times, settings)
+    base = by_micro_bench(contender, row, row.times, settings)
     return {"value": figures.in_unit(found["median"] * base["median"], base["unit"], row.unit),
             "of_one_core": found["median"]}
 

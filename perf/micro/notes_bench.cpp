@@ -54,6 +54,18 @@ double in_threads() {
     return watch.nanoseconds() / 1e9;
 }
 
+/// What the machine gives two threads that know nothing of each other: its floor for two workers.
+double in_two_threads() {
+    const wall_watch watch;
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < workers; ++i)
+        threads.emplace_back([] {
+            for (std::size_t call = 0; call < calls / workers; ++call) check_sum(add_up(additions));
+        });
+    for (std::thread& each : threads) each.join();
+    return watch.nanoseconds() / 1e9;
+}
+
 void add_up_here() { check_sum(add_up(additions)); }
 
 lariat::task<double> in_processes() {
@@ -112,6 +124,8 @@ lariat::task<double> sleeping_in_two_processes() {
 
 void bench::notes_benches(suite& all) {
     all.add("300 x 10^6 additions: one core", "s", 0, on_one_core);
+    all.add("floor: 300 x 10^6 additions, two threads by hand", "of one core", 0,
+            [] { return of_one_core(in_two_threads); });
     all.add("300 x 10^6 additions: 300 threads", "of one core", 0,
             [] { return of_one_core(in_threads); });
     all.add("300 x 10^6 additions: 300 processes", "of one core", 0,
