@@ -88,7 +88,7 @@ void connection_set::child_ended(group_core& group, party& p) noexcept {
     --set.open_;
     if (set.counters_ != nullptr) set.counters_->open.fetch_sub(1, std::memory_order_relaxed);
     if (failed)
-        this_scheduler->report(*this_scheduler, &p, promise_base::of(p.leaf).failure, false);
+        this_scheduler->report(*this_scheduler, &p, promise_base::of(p.leaf).failure(), false);
     if (set.waits_for_room_ != nullptr) std::exchange(set.waits_for_room_, nullptr)->wake();
     if (set.open_ == 0) set.end_drain();
 }

@@ -15,7 +15,7 @@ class parked_in : public lariat::wait_point {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         line_->add(*this);
-        park(*frame.promise().who, frame);
+        park(party_of(frame), frame);
     }
     void await_resume() const { throw_if_cut(); }
 

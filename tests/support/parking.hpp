@@ -16,7 +16,7 @@ class parking {
 
         template <class Promise>
         void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-            park(*frame.promise().who, frame);
+            park(party_of(frame), frame);
             line_->add(*this);
         }
         void await_resume() const { throw_if_cut(); }

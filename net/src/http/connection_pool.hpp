@@ -141,7 +141,7 @@ class connection_pool::acquire_awaiter : public wait_point {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!pool_->begin(*this)) return pass(p, frame);
         park(p, frame);
         return true;

@@ -92,9 +92,9 @@ bool ends_with_cores(const cores_state* of, party& who) noexcept {
     if (here == nullptr || here->callers) return false;
     if (!here->of->ending.load(std::memory_order_relaxed)) return false;
     // All that the outermost task awaits, as its core is about to do.
-    scope_core* outermost = &who.base;
+    scope_core* outermost = &who;
     while (outermost->parent() != this_scheduler->root) outermost = outermost->parent();
-    outermost->cancel();
+    static_cast<party&>(*outermost).cancel();
     return who.cancel_pending;  // not where a shield stands between: there it has to fail
 }
 

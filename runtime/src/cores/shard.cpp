@@ -19,7 +19,7 @@ class idle_awaiter : public wait_point, public single_step {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         line_->add(*this);
-        park(*frame.promise().who, frame);
+        park(party_of(frame), frame);
     }
     void await_resume() const { throw_if_cut(); }
 

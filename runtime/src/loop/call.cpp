@@ -22,9 +22,10 @@ bool scheduled_call::cancel() noexcept {
 
 void scheduled_call::drop_all(scheduler& home) noexcept {
     while (!home.ready.empty()) {
-        runnable& item = home.ready.pop();
-        require(item.run == &run_call, "a loop that closes has no task left");
-        auto& call = static_cast<scheduled_call&>(item);
+        const ready_item item = home.ready.pop();
+        require(item.is_call() && item.call().run == &run_call,
+                "a loop that closes has no task left");
+        auto& call = static_cast<scheduled_call&>(item.call());
         (void)call.cancel();
         call.drop_ref();
     }

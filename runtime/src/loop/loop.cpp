@@ -68,12 +68,12 @@ void loop_state::turn() {
 void loop_state::run_ready() {
     if (!ready.empty()) worked_ = true;
     for (int left = legs_per_turn; left > 0 && !ready.empty(); --left) {
-        runnable& item = ready.pop();
+        const ready_item item = ready.pop();
         ++legs_;
         if (debug) [[unlikely]] {
             run_watched(item);
         } else {
-            item.run(item);
+            item.run();
         }
     }
 }
@@ -187,7 +187,7 @@ void loop_state::finish_run(party& main) {
     if (!error) return;
     if (main.unclaimed_error) {  // only one can be thrown
         main.claim_error();
-        report_failure(*this, &main, promise_base::of(main.leaf).failure, false);
+        report_failure(*this, &main, promise_base::of(main.leaf).failure(), false);
     }
     std::rethrow_exception(error);
 }
@@ -215,7 +215,7 @@ void loop_state::close() noexcept {
     while (!unclaimed_.empty()) {  // their handles may outlive this loop
         party& failed = unclaimed_.front();
         failed.claim_error();
-        report_failure(*this, &failed, promise_base::of(failed.leaf).failure, false);
+        report_failure(*this, &failed, promise_base::of(failed.leaf).failure(), false);
     }
     this_scheduler = outer;
 }
@@ -226,7 +226,7 @@ void loop_state::root_child_finished(group_core&, party& p) noexcept {
         p.unclaimed_error = true;  // a handle is held: it may still ask
         static_cast<loop_state*>(this_scheduler)->unclaimed_.push_back(p);
     } else {
-        report_failure(*this_scheduler, &p, promise_base::of(p.leaf).failure, true);
+        report_failure(*this_scheduler, &p, promise_base::of(p.leaf).failure(), true);
     }
 }
 

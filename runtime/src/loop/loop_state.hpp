@@ -87,7 +87,7 @@ struct loop_state : scheduler {
 
  private:
     void run_ready();
-    void run_watched(runnable& item);
+    void run_watched(ready_item item);
     void report_left() const;
     void call_posted();
     void handle_signals();

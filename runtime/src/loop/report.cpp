@@ -15,15 +15,15 @@ namespace {
 /// What a report of a leg needs, noted before it: its task may be gone afterwards. Only a name that
 /// was given is copied; the rest are pointers to literals.
 struct leg_note {
-    explicit leg_note(const runnable& item) {
-        if (item.run != &party::run_leg) return;
-        const auto& p = static_cast<const party&>(item);
+    explicit leg_note(const ready_item& item) {
+        if (item.is_call()) return;
+        const party& p = item.task();
         is_task = true;
         name = party_name(p);
         if (!p.leaf) return;
         const promise_base* frame = &promise_base::of(p.leaf);
         resumed = frame->where;
-        while (frame->continuation) frame = &promise_base::of(frame->continuation);
+        while (frame->continuation()) frame = &promise_base::of(frame->continuation());
         began = frame->where;
     }
     [[nodiscard]] std::string task() const {
@@ -60,10 +60,10 @@ void loop_state::report_failure(scheduler& self, const party* who, const std::ex
     if (loop.main_ != nullptr) loop.main_->cancel();
 }
 
-void loop_state::run_watched(runnable& item) {
+void loop_state::run_watched(ready_item item) {
     const leg_note note(item);
     const time_point began = clock::now();
-    item.run(item);
+    item.run();
     const duration held = clock::now() - began;
     if (held <= saturated(options_.slow_after)) return;
     const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(held);

@@ -46,7 +46,7 @@ class idle_wait : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (file_->verbs == 0) return pass(p, frame);
         file_->closer = this;
         park(p, frame);

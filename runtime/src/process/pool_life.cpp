@@ -33,7 +33,7 @@ class ended_wait : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (over_) return pass(p, frame);
         line_->add(*this);
         park(p, frame);

@@ -36,13 +36,13 @@ bool cancel_scope::end() noexcept {
     party& p = *owner_;
     this_scheduler->timers.disarm(*this);
     leave();
-    return scope_core::is_cancelled() && !p.cancel_pending;
+    return inner_scope::is_cancelled() && !p.cancel_pending;
 }
 
 void cancel_scope::due(timer_entry& self) noexcept {
     auto& scope = static_cast<cancel_scope&>(self);
-    scope.expired_ = !scope.scope_core::is_cancelled();
-    scope.scope_core::cancel();
+    scope.expired_ = !scope.inner_scope::is_cancelled();
+    scope.inner_scope::cancel();
 }
 
 }  // namespace lariat

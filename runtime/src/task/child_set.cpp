@@ -21,7 +21,7 @@ void child_set::throw_failures(std::exception_ptr before) {
     } const leave{*this};
     std::vector<std::exception_ptr> errors;
     if (before) errors.push_back(std::move(before));
-    for (party& p : failed_) errors.push_back(promise_base::of(p.leaf).failure);
+    for (party& p : failed_) errors.push_back(promise_base::of(p.leaf).failure());
     throw_all(std::move(errors));
 }
 

@@ -9,7 +9,7 @@ void party_ref::drop_held() noexcept {
     if (p.unclaimed_error) {
         p.claim_error();
         scheduler& home = *p.owner().home;  // it need not be the one that runs here, if one does
-        home.report(home, &p, promise_base::of(p.leaf).failure, true);
+        home.report(home, &p, promise_base::of(p.leaf).failure(), true);
     }
     p.drop_ref();
 }

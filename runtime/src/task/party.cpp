@@ -11,8 +11,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <new>
 #include <stdexcept>
 #include <typeinfo>
+#include <utility>
 
 namespace lariat {
 
@@ -65,13 +68,13 @@ namespace {
 }
 
 [[gnu::noinline]] party_outcome outcome_of_failure(const party& p) noexcept {
-    std::exception_ptr& failure = promise_base::of(p.leaf).failure;
-    if (*failure.__cxa_exception_type() != typeid(cancelled)) return party_outcome::error;
-    if (p.base.effective()) return party_outcome::cancelled;
-    failure = std::make_exception_ptr(std::logic_error(
+    promise_base& promise = promise_base::of(p.leaf);
+    if (*promise.failure().__cxa_exception_type() != typeid(cancelled)) return party_outcome::error;
+    if (p.effective()) return party_outcome::cancelled;
+    promise.fail(std::make_exception_ptr(std::logic_error(
         "lariat::cancelled was thrown in a task that nobody had cancelled.\n"
         "  wrong: throw lariat::cancelled(), or one rethrown after its scope had ended\n"
-        "  right: let it pass where it comes up; to end a task, cancel its handle or scope"));
+        "  right: let it pass where it comes up; to end a task, cancel its handle or scope")));
     return party_outcome::error;
 }
 
@@ -92,7 +95,7 @@ namespace {
         if (p.bound != 0) [[unlikely]]
             ended_while_it_held(p);
         p.outcome = party_outcome::value;
-        if (promise_base::of(p.leaf).failure) [[unlikely]]
+        if (promise_base::of(p.leaf).failed()) [[unlikely]]
             p.outcome = outcome_of_failure(p);
         p.owner().finish(p);
     } else if (p.state == party_state::running) [[unlikely]] {
@@ -103,10 +106,48 @@ namespace {
 }  // namespace
 }  // namespace detail
 
-void party::run_leg(runnable& self) noexcept {
+namespace {
+
+// What both runtimes' libraries make of it, and what its moves leave behind: nothing to destroy.
+static_assert(sizeof(std::exception_ptr) == sizeof(std::uintptr_t));
+
+union failure_word {
+    failure_word() noexcept {}
+    ~failure_word() {}
+    std::exception_ptr failure;
+};
+
+}  // namespace
+
+std::exception_ptr promise_base::failure() const noexcept {
+    failure_word kept;
+    const std::uintptr_t bits = state_ & ~mark;
+    std::memcpy(static_cast<void*>(&kept), &bits, sizeof bits);
+    return kept.failure;
+}
+
+void promise_base::fail(std::exception_ptr why) noexcept {
+    if (failed()) (void)take_failure();
+    failure_word kept;
+    ::new (&kept.failure) std::exception_ptr(std::move(why));
+    std::memcpy(&state_, static_cast<const void*>(&kept), sizeof state_);
+    state_ |= mark;
+}
+
+std::exception_ptr promise_base::take_failure() noexcept {
+    if (!failed()) return nullptr;
+    failure_word kept;
+    const std::uintptr_t bits = std::exchange(state_, mark) & ~mark;
+    std::memcpy(static_cast<void*>(&kept), &bits, sizeof bits);
+    std::exception_ptr taken = std::move(kept.failure);
+    kept.failure.~exception_ptr();
+    return taken;
+}
+
+void party::run_leg() noexcept {
     scheduler& home = *this_scheduler;
     home.budget = scheduler::leg_budget;
-    detail::run_until_it_waits(static_cast<party&>(self), home, nullptr);
+    detail::run_until_it_waits(*this, home, nullptr);
 }
 
 void group_core::start_within(party& starter, party& p) noexcept {

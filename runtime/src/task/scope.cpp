@@ -4,7 +4,7 @@
 
 namespace lariat {
 
-void scope_core::enter(party& p) noexcept {
+void inner_scope::enter(party& p) noexcept {
     detail::require(owner_ == nullptr, "a cancel scope is entered once at a time");
     parent_ = p.scope;
     owner_ = &p;
@@ -13,7 +13,7 @@ void scope_core::enter(party& p) noexcept {
     p.cancel_pending = effective_;
 }
 
-void scope_core::leave() noexcept {
+void inner_scope::leave() noexcept {
     detail::require(owner_->scope == this, "cancel scopes of one task must end innermost first");
     owner_->scope = parent_;
     owner_->cancel_pending = parent_->effective_;
@@ -22,18 +22,18 @@ void scope_core::leave() noexcept {
     effective_ = false;
 }
 
-void scope_core::cancel() noexcept {
+void scope_core::cancel_in(party* owner) noexcept {
     if (cancelled_) return;
     cancelled_ = true;
-    if (owner_ == nullptr || effective_) return;
+    if (owner == nullptr || effective_) return;
     group_core* work = nullptr;
-    spread(*owner_, *this, work);
+    spread(*owner, *this, work);
     // A worklist instead of recursion: trees of tasks may be deeper than any stack.
     while (work != nullptr) {
         group_core& group = *work;
         work = group.next_work;
         for (party& child : group.children) {
-            if (!child.base.effective_ && !child.base.shields_) spread(child, child.base, work);
+            if (!child.effective_ && !child.shields_) spread(child, child, work);
         }
     }
 }
@@ -83,7 +83,6 @@ void group_core::cancel_children() noexcept {
 void group_core::finish(party& p) noexcept {
     p.list_link::unlink();
     --pending;
-    p.base.owner_ = nullptr;
     child_finished(*this, p);
     if (p.joiner != nullptr) {
         waiter& joiner = *p.joiner;

@@ -88,7 +88,7 @@ void leave_children(const group_core& group, std::size_t depth, std::vector<entr
 }
 
 void leave_children(const party& p, std::size_t depth, std::vector<entry>& left) {
-    for (const scope_core* at = p.scope; at != &p.base; at = at->parent()) {
+    for (const scope_core* at = p.scope; at != &p; at = at->parent()) {
         if (at->is_group()) leave_children(static_cast<const group_core&>(*at), depth, left);
     }
 }
@@ -108,7 +108,7 @@ std::string describe_party(const party& p) {
     if (const std::string_view name = party_name(p); !name.empty()) return std::string(name);
     if (!p.leaf) return "a task that never began";
     const promise_base* outermost = &promise_base::of(p.leaf);
-    while (outermost->continuation) outermost = &promise_base::of(outermost->continuation);
+    while (outermost->continuation()) outermost = &promise_base::of(outermost->continuation());
     return describe_function(outermost->where);
 }
 
@@ -123,7 +123,7 @@ std::string trace_of(const party& p) {
     for (std::coroutine_handle<> frame = p.leaf; frame;) {
         const promise_base& at = promise_base::of(frame);
         lines += "  #" + std::to_string(depth++) + " " + describe_place(at.where) + "\n";
-        frame = at.continuation;
+        frame = at.continuation();
     }
     return lines;
 }

@@ -51,7 +51,7 @@ class LARIAT_EXPORT connection_set : public child_set, private timer_entry {
         explicit room_awaiter(connection_set& set) noexcept;
         template <class Promise>
         bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-            party& p = *frame.promise().who;
+            party& p = party_of(frame);
             if (!set_->full()) return pass(p, frame);
             set_->waits_for_room_ = this;
             park(p, frame);
@@ -91,8 +91,8 @@ class LARIAT_EXPORT connection_set : public child_set, private timer_entry {
         run_awaiter(run_awaiter&& other) noexcept;
         template <class Promise>
         void await_suspend(std::coroutine_handle<Promise> frame) {
-            begin(*frame.promise().who);
-            park(*frame.promise().who, frame);
+            begin(party_of(frame));
+            park(party_of(frame), frame);
         }
         void await_resume();
 

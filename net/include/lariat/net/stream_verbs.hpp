@@ -24,7 +24,7 @@ class LARIAT_EXPORT stream_wait : public wait_point {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         stream_->reader = this;
         park(p, frame);
@@ -78,7 +78,7 @@ class LARIAT_EXPORT send_wait : public wait_point, protected op {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         who = &p;
         if (!begin()) return pass(p, frame);
         park(p, frame);
@@ -135,7 +135,7 @@ class LARIAT_EXPORT close_awaiter : public wait_point {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!stream_ || stream_->released) return pass(p, frame);
         stream_->closers.add(*this);
         park(p, frame);

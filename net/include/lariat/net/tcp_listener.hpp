@@ -54,7 +54,7 @@ class LARIAT_EXPORT accept_awaiter : public wait_point {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         park(p, frame);
         return true;
@@ -81,7 +81,7 @@ class LARIAT_EXPORT last_call_awaiter : public wait_point {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         park(p, frame);
         return true;

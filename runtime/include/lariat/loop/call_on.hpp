@@ -37,7 +37,7 @@ class LARIAT_EXPORT remote_call : public wait_point {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!send()) return pass(p, frame);
         park(p, frame);
         return true;

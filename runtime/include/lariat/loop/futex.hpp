@@ -215,7 +215,7 @@ class futex_verb : public futex_wait_point {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         const futex_step step = static_cast<Verb&>(*this).attempt();
         if (step.is_done() || !keep_trying(step)) return pass(p, frame);
         park(p, frame);

@@ -116,7 +116,7 @@ class LARIAT_EXPORT future_wait : public wait_point, public single_step {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!core_->wait(*this)) return pass(p, frame);
         park(p, frame);
         return true;

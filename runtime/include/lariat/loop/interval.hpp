@@ -23,7 +23,7 @@ class LARIAT_EXPORT tick_awaiter : public wait_point, public single_step, privat
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         park(p, frame);
         return true;

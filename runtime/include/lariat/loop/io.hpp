@@ -61,7 +61,7 @@ class LARIAT_EXPORT io_awaiter : public wait_point, protected op {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (detail::submit(*this)) return pass(p, frame);
         park(p, frame);
         return true;

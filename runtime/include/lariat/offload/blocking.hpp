@@ -111,7 +111,7 @@ class LARIAT_EXPORT blocking_wait : public wait_point,
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) {
         start();
-        park(*frame.promise().who, frame);
+        park(party_of(frame), frame);
     }
 
  protected:

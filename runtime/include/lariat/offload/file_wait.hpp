@@ -51,7 +51,7 @@ class LARIAT_EXPORT file_wait : public io_awaiter {
  public:
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!begin()) return over(p, frame);
         if (!off_loop_) {
             if (!detail::submit(*this)) {

@@ -20,7 +20,7 @@ class LARIAT_EXPORT pipe_wait : public wait_point, public single_step, private o
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         who = &p;
         if (!begin()) return pass(p, frame);
         park(p, frame);

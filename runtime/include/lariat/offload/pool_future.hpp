@@ -198,7 +198,7 @@ class LARIAT_EXPORT work_wait : public listening_wait {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         park(p, frame);
         return true;
@@ -220,7 +220,7 @@ class LARIAT_EXPORT submit_wait : public listening_wait {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         park(p, frame);
         return true;
@@ -246,7 +246,7 @@ class LARIAT_EXPORT abandoning_wait : public listening_wait {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) {
         start();
-        park(*frame.promise().who, frame);
+        park(party_of(frame), frame);
     }
 
  protected:

@@ -153,7 +153,7 @@ class [[nodiscard("a map does nothing until it is awaited: co_await it")]] map_a
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         open_box();
         if (!work_.begin_work(*this)) {
             close_box();

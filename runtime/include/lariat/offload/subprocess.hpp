@@ -52,7 +52,7 @@ class LARIAT_EXPORT subprocess_wait : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         park(p, frame);
         return true;

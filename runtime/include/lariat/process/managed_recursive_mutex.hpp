@@ -91,7 +91,7 @@ class [[nodiscard(
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        require_asked_by(*frame.promise().who);
+        require_asked_by(party_of(frame));
         return manager_wait::await_suspend(frame);
     }
     LARIAT_EXPORT managed_recursive_guard await_resume();

@@ -81,7 +81,7 @@ class LARIAT_EXPORT manager_wait : public wait_point, public single_step, privat
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!begin()) return pass(p, frame);
         park(p, frame);
         return true;

@@ -69,7 +69,7 @@ class LARIAT_EXPORT message_wait : public wait_point, public single_step, privat
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         who = &p;
         if (!begin()) return pass(p, frame);
         park(p, frame);
@@ -127,7 +127,7 @@ class LARIAT_EXPORT message_send : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         who = &p;
         if (!begin()) return pass(p, frame);
         park(p, frame);
@@ -157,7 +157,7 @@ class LARIAT_EXPORT message_room : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait()) return pass(p, frame);
         park(p, frame);
         return true;

@@ -134,7 +134,7 @@ class LARIAT_EXPORT run_wait : public wait_point, public single_step, private ca
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!begin()) return pass(p, frame);
         park(p, frame);
         return true;
@@ -171,7 +171,7 @@ class LARIAT_EXPORT call_wait : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (call_->ended()) return pass(p, frame);
         call_->waiters.add(*this);
         park(p, frame);

@@ -36,7 +36,7 @@ class LARIAT_EXPORT call_line : private call_listener {
 
         template <class Promise>
         bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-            party& p = *frame.promise().who;
+            party& p = party_of(frame);
             if (line_->ready()) return pass(p, frame);
             line_->consumer_ = this;
             park(p, frame);

@@ -338,7 +338,7 @@ class [[nodiscard("a map does nothing until it is awaited: co_await it")]] remot
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!work_.begin_work(*this)) return pass(p, frame);
         park(p, frame);
         return true;

@@ -54,7 +54,7 @@ class LARIAT_EXPORT process_wait : public io_awaiter {
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         if (must_wait()) return io_awaiter::await_suspend(frame);
-        return pass(*frame.promise().who, frame);
+        return pass(party_of(frame), frame);
     }
     process_status await_resume();
     lariat::result<process_status> finish_nothrow();

@@ -58,7 +58,7 @@ class LARIAT_EXPORT completion_wait : public wait_point, public single_step {
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         require(!line_->busy, "one task at a time may await next() of an as_completed");
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         line_->busy = true;
         if (!line_->ended.empty() || line_->left == 0) return pass(p, frame);
         line_->consumer = this;

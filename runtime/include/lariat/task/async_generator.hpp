@@ -24,12 +24,14 @@ struct back_to_consumer {
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-        return std::exchange(frame.promise().continuation, {});
+        const std::coroutine_handle<> next = frame.promise().continue_with();
+        if (!frame.promise().failed()) frame.promise().clear_continuation();
+        return next;
     }
     void await_resume() const noexcept {}
 };
 
-/// `continuation` is set while a next() is under way and null otherwise.
+/// The continuation is set while a next() is under way and null otherwise.
 template <class T>
 struct async_generator_promise : promise_base {
     using item_type = std::remove_reference_t<T>;
@@ -147,7 +149,7 @@ class [[nodiscard("a generator does nothing until its next() is awaited")]] asyn
     explicit async_generator(handle frame) noexcept : frame_(frame) {}
     void reset() noexcept {
         if (!frame_) return;
-        detail::require(!frame_.promise().continuation,
+        detail::require(!frame_.promise().continuation(),
                         "an async_generator must not be destroyed while its next() is under way");
         std::exchange(frame_, {}).destroy();
     }
@@ -168,14 +170,13 @@ class [[nodiscard("next() does nothing until it is awaited")]] async_generator<T
         detail::require(static_cast<bool>(frame_), "this async_generator was moved from");
         promise_type& body = frame_.promise();
         detail::require(
-            !body.continuation,
+            !body.continuation(),
             "next() of an async_generator was called while another next() of it is under way; "
             "let one task consume it and hand the items on through a queue");
-        party& p = *caller.promise().who;
+        party& p = party_of(caller);
         std::coroutine_handle<> next = caller;
         if (!frame_.done()) [[likely]] {
-            body.who = &p;
-            body.continuation = caller;
+            body.set_continuation(caller);
             next = frame_;
         }
         if (this_scheduler->spend()) [[likely]]
@@ -190,8 +191,8 @@ class [[nodiscard("next() does nothing until it is awaited")]] async_generator<T
         promise_type& body = frame_.promise();
         if (body.item != nullptr) [[likely]]
             return taken(*body.item);
-        if (body.failure) [[unlikely]]
-            std::rethrow_exception(std::exchange(body.failure, nullptr));
+        if (body.failed()) [[unlikely]]
+            std::rethrow_exception(body.take_failure());
         return {};
     }
 

@@ -26,16 +26,16 @@ class scoped_awaiter;
 /// Threads      one loop
 /// Lifetime     outlives the run() it is used for; used once
 /// Allocation   none
-class LARIAT_EXPORT cancel_scope : private scope_core, private timer_entry {
+class LARIAT_EXPORT cancel_scope : private inner_scope, private timer_entry {
  public:
     cancel_scope() noexcept : timer_entry(&due) {}
     ~cancel_scope();
 
     /// Ends the work inside with `cancelled`. Before run(): the work does not begin.
-    void cancel() noexcept { scope_core::cancel(); }
+    void cancel() noexcept { inner_scope::cancel(); }
     void expires_at(time_point deadline) noexcept;
     void expires_after(duration length) noexcept;
-    [[nodiscard]] bool is_cancelled() const noexcept { return scope_core::is_cancelled(); }
+    [[nodiscard]] bool is_cancelled() const noexcept { return inner_scope::is_cancelled(); }
     /// Whether it was its deadline that cancelled it.
     [[nodiscard]] bool expired() const noexcept { return expired_; }
 
@@ -81,7 +81,7 @@ class scoped_awaiter : public awaiter_base {
  protected:
     template <class Promise>
     std::coroutine_handle<> begin(cancel_scope& scope, std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         scope.begin(p);
         if (p.cancel_pending) [[unlikely]] {
             inner_.decline();

@@ -57,7 +57,6 @@ class LARIAT_EXPORT child_set : public group_core {
         require(static_cast<bool>(work),
                 "a task that was moved from or awaited before cannot be started");
         p.leaf = work;
-        work.promise().who = &p;
     }
     void let_failed_go() noexcept;
 

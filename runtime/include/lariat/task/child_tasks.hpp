@@ -61,7 +61,7 @@ class few_children : public Wait {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         this->begin_wait(p, frame);
         start_all(p, std::index_sequence_for<T...>());
         return this->await_children(p, frame);
@@ -107,7 +107,7 @@ class many_children : public Wait {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (count() != 0) {
             parties_ = static_cast<party*>(allocate_frame(count() * sizeof(party)));
             std::uninitialized_default_construct_n(parties_, count());

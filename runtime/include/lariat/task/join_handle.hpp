@@ -49,7 +49,7 @@ class LARIAT_EXPORT join_awaiter : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         require(&p != target_, "a task cannot wait for itself");
         if (target_->state == party_state::finished) return pass(p, frame);
         require(target_->joiner == nullptr, "one task at a time may await a join_handle");

@@ -20,7 +20,7 @@ class outcome {
         if (how_ == party_outcome::value) {
             value_.emplace(taken(frame));
         } else if (how_ == party_outcome::error) {
-            error_ = frame.promise().failure;
+            error_ = frame.promise().failure();
         }
     }
 

@@ -6,6 +6,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <source_location>
 #include <type_traits>
@@ -14,7 +15,7 @@
 namespace lariat {
 
 /// What every awaiter of Lariat derives from: its await_suspend takes a coroutine whose promise is
-/// a promise_base, and so learns which party waits.
+/// a promise_base; party_of() says which party waits.
 struct awaiter_base {};
 
 /// An awaiter that may be awaited inside a cancelled scope.
@@ -67,6 +68,10 @@ struct wait_point : awaiter_base, waiter {
 /// (results aligned beyond 16 bytes are refused), so a frame's address is enough to walk a trace.
 struct LARIAT_EXPORT promise_base {
     promise_base() noexcept = default;
+    ~promise_base() {
+        if (failed()) [[unlikely]]
+            (void)take_failure();
+    }
     promise_base(const promise_base&) = delete;
     promise_base& operator=(const promise_base&) = delete;
 
@@ -81,23 +86,68 @@ struct LARIAT_EXPORT promise_base {
                                    std::source_location here = std::source_location::current()) {
         where = here;
         if constexpr (!std::is_base_of_v<ignores_cancellation, std::remove_cvref_t<Awaitable>>) {
-            if (who->cancel_pending) [[unlikely]]
+            if (this_scheduler->current->cancel_pending) [[unlikely]]
                 detail::throw_cancelled();
         }
         return as_awaiter(std::forward<Awaitable>(awaitable));
     }
 
-    void unhandled_exception() noexcept { failure = std::current_exception(); }
+    /// The failure takes the continuation's place, and that goes to where the party goes on until
+    /// continue_with() asks for it, at the frame's end.
+    void unhandled_exception() noexcept {
+        this_scheduler->current->leaf = continuation();
+        fail(std::current_exception());
+    }
+
+    /// The frame that awaits this one; null for the outermost, and once it has failed.
+    [[nodiscard]] std::coroutine_handle<> continuation() const noexcept {
+        return goes_on() ? continuation_frame() : std::coroutine_handle<>();
+    }
+    /// Pre: goes_on().
+    [[nodiscard]] std::coroutine_handle<> continuation_frame() const noexcept {
+        return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(state_));
+    }
+    /// Pre: not failed.
+    void set_continuation(std::coroutine_handle<> frame) noexcept {
+        state_ = reinterpret_cast<std::uintptr_t>(frame.address());
+    }
+    void clear_continuation() noexcept { state_ = mark; }
+    /// Pre: the body has ended. Returns where its party goes on; null after the outermost.
+    [[nodiscard]] std::coroutine_handle<> continue_with() const noexcept {
+        if (goes_on()) [[likely]]
+            return continuation_frame();
+        return failed() ? this_scheduler->current->leaf : std::coroutine_handle<>();
+    }
+
+    /// Neither failed nor the outermost.
+    [[nodiscard]] bool goes_on() const noexcept { return (state_ & mark) == 0; }
+    [[nodiscard]] bool failed() const noexcept { return !goes_on() && state_ != mark; }
+    /// Pre: failed.
+    [[nodiscard]] std::exception_ptr failure() const noexcept;
+    void fail(std::exception_ptr why) noexcept;
+    /// Null if it had not failed; it has not afterwards.
+    [[nodiscard]] std::exception_ptr take_failure() noexcept;
 
     [[nodiscard]] static promise_base& of(std::coroutine_handle<> frame) noexcept {
         return std::coroutine_handle<promise_base>::from_address(frame.address()).promise();
     }
 
-    party* who = nullptr;  ///< set when the frame is first awaited or started
-    std::coroutine_handle<>
-        continuation;  ///< the frame that awaits this one; null for the outermost
-    std::exception_ptr failure;
     std::source_location where;  ///< of the last await
+
+ private:
+    static constexpr std::uintptr_t mark = 1;
+
+    // The continuation's address; or, with the mark, the one word of the failure's exception_ptr
+    // or nothing: the two have one place in every frame, and no failure has a continuation.
+    std::uintptr_t state_ = mark;
 };
+
+/// The party whose leg runs now: the one that awaits `frame`'s await.
+template <class Promise>
+[[nodiscard]] party& party_of(std::coroutine_handle<Promise>) noexcept {
+    static_assert(std::is_base_of_v<promise_base, Promise>,
+                  "Lariat's awaitables are awaited in a lariat::task or a generator of Lariat's");
+    return *this_scheduler->current;
+}
 
 }  // namespace lariat

@@ -13,42 +13,78 @@ namespace lariat {
 struct party;
 struct waiter;
 
-/// Something that can be put on the ready queue: a party, or a call that was asked for.
-struct runnable {
+struct runnable;
+
+/// What the ready queue has hold of: a party, or a call that was asked for. Which of them is told by
+/// the lowest bit, so that a party, of which there may be a million, needs no word for it.
+class ready_item {
+ public:
+    ready_item() noexcept = default;  // trivial, for the union below
+    explicit ready_item(party& task) noexcept;
+    explicit ready_item(runnable& call) noexcept;
+
+    [[nodiscard]] bool is_none() const noexcept { return bits_ == 0; }
+    [[nodiscard]] bool is_call() const noexcept { return (bits_ & call_mark) != 0; }
+    /// Pre: is_call(), or not.
+    [[nodiscard]] runnable& call() const noexcept;
+    [[nodiscard]] party& task() const noexcept;
+
+    /// Pre: taken from the queue.
+    void run() const noexcept;
+
+ private:
+    static constexpr std::uintptr_t call_mark = 1;
+
+    std::uintptr_t bits_;
+};
+
+/// What both begin with.
+struct ready_link {
+    union {
+        ready_item next_ready{};  ///< on the ready queue
+        waiter* parked;              ///< a party's, while it is parked
+    };
+};
+
+/// A call that can be put on the ready queue.
+struct runnable : ready_link {
     using action = void (*)(runnable&) noexcept;
 
     action run = nullptr;
-    union {
-        runnable* next_ready = nullptr;  ///< on the ready queue
-        waiter* parked;                  ///< a party's, while it is parked
-    };
 };
+
+inline ready_item::ready_item(runnable& call) noexcept
+    : bits_(reinterpret_cast<std::uintptr_t>(&call) | call_mark) {}
+inline runnable& ready_item::call() const noexcept {
+    return *reinterpret_cast<runnable*>(bits_ & ~call_mark);
+}
 
 /// The FIFO of what may run. Intrusive; an item is on it at most once.
 class ready_queue {
  public:
-    [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+    [[nodiscard]] bool empty() const noexcept { return head_.is_none(); }
 
-    void push(runnable& item) noexcept {
-        item.next_ready = nullptr;
-        if (head_ == nullptr) {
-            head_ = &item;
-        } else {
-            tail_->next_ready = &item;
-        }
-        tail_ = &item;
-    }
+    void push(party& task) noexcept;
+    void push(runnable& call) noexcept { append(ready_item(call), call); }
 
     /// Pre: not empty.
-    runnable& pop() noexcept {
-        runnable& item = *head_;
-        head_ = item.next_ready;
+    ready_item pop() noexcept {
+        const ready_item item = head_;
+        head_ = (item.is_call() ? static_cast<ready_link&>(item.call()) : link_of(item.task()))
+                    .next_ready;
         return item;
     }
 
  private:
-    runnable* head_ = nullptr;
-    runnable* tail_ = nullptr;
+    static ready_link& link_of(party& task) noexcept;
+    void append(ready_item item, ready_link& link) noexcept {
+        link.next_ready = {};
+        (head_.is_none() ? head_ : tail_->next_ready) = item;
+        tail_ = &link;
+    }
+
+    ready_item head_{};
+    ready_link* tail_ = nullptr;
 };
 
 /// What a task sees of its loop: post, arm and disarm a timer, now. The loop owns it; no call here

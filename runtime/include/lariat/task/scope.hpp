@@ -20,23 +20,48 @@ class LARIAT_EXPORT scope_core {
     scope_core() noexcept = default;
     scope_core(const scope_core&) = delete;
     scope_core& operator=(const scope_core&) = delete;
-    /// Leaves the scope if it is still entered: an exception may have passed its end by.
-    ~scope_core() {
-        if (owner_ != nullptr && parent_ != nullptr) leave();
-    }
-
-    /// Everything inside throws `cancelled` from now on, at its present wait and at every further
-    /// await. Level-triggered: it is never taken back. Wakes; runs nobody.
-    ///
-    /// Cost: the scopes and parties inside
-    void cancel() noexcept;
 
     [[nodiscard]] bool is_cancelled() const noexcept { return cancelled_; }
     /// Cancelled here or anywhere around, as far as no shield stands between.
     [[nodiscard]] bool effective() const noexcept { return effective_; }
-    [[nodiscard]] bool entered() const noexcept { return owner_ != nullptr; }
     [[nodiscard]] scope_core* parent() const noexcept { return parent_; }
     [[nodiscard]] bool is_group() const noexcept { return is_group_; }
+
+ protected:
+    ~scope_core() = default;
+    /// Everything inside throws `cancelled` from now on, at its present wait and at every further
+    /// await. Level-triggered: it is never taken back. Wakes; runs nobody. `owner` is null where it
+    /// is not entered.
+    ///
+    /// Cost: the scopes and parties inside
+    void cancel_in(party* owner) noexcept;
+
+    scope_core* parent_ = nullptr;
+    bool cancelled_ = false;
+    bool effective_ = false;
+    bool shields_ = false;
+    bool is_group_ = false;
+
+ private:
+    friend struct party;
+    friend class inner_scope;
+    friend struct group_core;
+
+    static void spread(party& p, scope_core& from, struct group_core*& work) noexcept;
+};
+
+/// Any scope but a party's own, which knows its party by being a part of it.
+class LARIAT_EXPORT inner_scope : public scope_core {
+ public:
+    inner_scope() noexcept = default;
+    /// Leaves the scope if it is still entered: an exception may have passed its end by.
+    ~inner_scope() {
+        if (owner_ != nullptr) leave();
+    }
+
+    /// See cancel_in().
+    void cancel() noexcept { cancel_in(owner_); }
+    [[nodiscard]] bool entered() const noexcept { return owner_ != nullptr; }
 
  protected:
     /// Pre: not entered. Becomes the innermost scope of `p`.
@@ -44,25 +69,14 @@ class LARIAT_EXPORT scope_core {
     /// Pre: the innermost scope of its party.
     void leave() noexcept;
 
-    friend struct party;
-    friend struct group_core;
-
-    scope_core* parent_ = nullptr;
     party* owner_ = nullptr;
-    bool cancelled_ = false;
-    bool effective_ = false;
-    bool shields_ = false;
-    bool is_group_ = false;
-
- private:
-    static void spread(party& p, scope_core& from, struct group_core*& work) noexcept;
 };
 
 /// A scope that owns parties: a task group, a gather, the root of a run.
 ///
 /// Lifetime     outlives its children: its owner waits until `pending` is 0
 /// Allocation   none
-struct LARIAT_EXPORT group_core : scope_core {
+struct LARIAT_EXPORT group_core : inner_scope {
     /// Called once for each child, when it has finished, on the loop and outside of any task.
     using child_action = void (*)(group_core&, party&) noexcept;
 
@@ -87,8 +101,8 @@ struct LARIAT_EXPORT group_core : scope_core {
     /// Cancels each child by itself: the way to reach those of a group that shields them.
     void cancel_children() noexcept;
 
-    using scope_core::enter;
-    using scope_core::leave;
+    using inner_scope::enter;
+    using inner_scope::leave;
 
     list<party> children;
     std::size_t pending = 0;

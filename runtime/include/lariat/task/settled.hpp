@@ -34,7 +34,7 @@ class settle_wait : public child_wait {
         std::vector<std::exception_ptr> errors;
         for (const party& p : ended) {
             if (p.outcome == party_outcome::error)
-                errors.push_back(promise_base::of(p.leaf).failure);
+                errors.push_back(promise_base::of(p.leaf).failure());
         }
         if (!errors.empty()) throw_all(std::move(errors));
         throw_cancelled();

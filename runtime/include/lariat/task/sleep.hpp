@@ -14,7 +14,7 @@ class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, priva
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         this_scheduler->timers.arm(*this, until_);
         park(p, frame);
     }
@@ -50,7 +50,7 @@ struct [[nodiscard("yield_now does nothing until it is awaited")]] yield_now : a
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-        frame.promise().who->requeue(frame);
+        party_of(frame).requeue(frame);
     }
     void await_resume() const noexcept {}
 };

@@ -24,8 +24,7 @@ join_handle<T> start_in(group_core& group, task<T> work) {
             "a task that was moved from or awaited before cannot be started");
     party& p = *new (allocate_frame(sizeof(party))) party;
     p.on_heap = true;
-    p.leaf = work.frame();
-    work.release().promise().who = &p;
+    p.leaf = work.release();
     join_handle<T> handle(p);
     group.start(p);
     return handle;

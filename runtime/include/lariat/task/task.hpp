@@ -48,9 +48,12 @@ struct final_awaiter {
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
         promise_base& promise = frame.promise();
-        if (promise.continuation) return promise.continuation;
-        promise.who->leaf = frame;
-        promise.who->state = party_state::finished;
+        if (promise.goes_on()) [[likely]]
+            return promise.continuation_frame();
+        if (const std::coroutine_handle<> next = promise.continue_with()) return next;
+        party& p = party_of(frame);
+        p.leaf = frame;
+        p.state = party_state::finished;
         return std::noop_coroutine();
     }
     void await_resume() const noexcept {}
@@ -71,8 +74,9 @@ struct task_promise : promise_base, detail::result_slot<T> {
 
     /// Pre: finished.
     T take_result() {
-        if (failure) [[unlikely]]
-            std::rethrow_exception(failure);
+        if (goes_on()) [[likely]]
+            return this->take();
+        if (failed()) std::rethrow_exception(failure());
         return this->take();
     }
 };
@@ -117,8 +121,8 @@ class [[nodiscard("a task does nothing until it is awaited: co_await it, or spaw
  private:
     void reset() noexcept {
         if (!frame_) return;
-        if (frame_.promise().who == nullptr && this_scheduler != nullptr && this_scheduler->debug)
-            [[unlikely]]
+        // One that has begun is not destroyed before it has ended.
+        if (!frame_.done() && this_scheduler != nullptr && this_scheduler->debug) [[unlikely]]
             detail::report_never_awaited(frame_);
         std::exchange(frame_, {}).destroy();
     }
@@ -140,9 +144,8 @@ class task<T>::awaiter : public awaiter_base {
         detail::require(static_cast<bool>(awaited_.frame_),
                         "this task was moved from or awaited before; a task can be awaited once");
         promise_type& child = awaited_.frame_.promise();
-        party& p = *caller.promise().who;
-        child.who = &p;
-        child.continuation = caller;
+        party& p = party_of(caller);
+        child.set_continuation(caller);
         if (this_scheduler->spend()) [[likely]]
             return awaited_.frame_;
         // The budget is also the trampoline: where transfers are no tail calls, the stack unwinds

@@ -65,7 +65,7 @@ class [[nodiscard("with_group does nothing until it is awaited")]] group_awaiter
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         detail::child_set& children = group_.children_;
         children.enter(p);
         try {

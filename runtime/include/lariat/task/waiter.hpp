@@ -36,8 +36,8 @@ enum class party_outcome : std::uint8_t { none, value, error, cancelled };
 /// States       fresh -> ready (start) -> running (loop) -> parked (park) -> ready (wake) ...
 ///              running -> finished (its outermost frame is done); a cancelled fresh party finishes
 ///              without having run
-struct LARIAT_EXPORT party : runnable, list_link {
-    party() noexcept : scope(&base) { run = &party::run_leg; }
+struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
+    party() noexcept : scope(this) {}
     ~party() {
         if (locals != nullptr) [[unlikely]]
             drop_locals(*this);
@@ -59,16 +59,16 @@ struct LARIAT_EXPORT party : runnable, list_link {
     }
 
     /// Asks it to end: its own scope is cancelled.
-    void cancel() noexcept { base.cancel(); }
-    [[nodiscard]] group_core& owner() const noexcept {
-        return static_cast<group_core&>(*base.parent_);
+    void cancel() noexcept {
+        const bool entered = parent_ != nullptr && state != party_state::finished;
+        cancel_in(entered ? this : nullptr);
     }
-    void set_base(group_core& group, const party* parent) noexcept {
-        base.parent_ = &group;
-        base.owner_ = this;
-        base.shields_ = group.shields_children;
-        base.effective_ = base.cancelled_ || (!base.shields_ && group.effective_);
-        cancel_pending = base.effective_;
+    [[nodiscard]] group_core& owner() const noexcept { return static_cast<group_core&>(*parent_); }
+    void enter(group_core& group, const party* parent) noexcept {
+        parent_ = &group;
+        shields_ = group.shields_children;
+        effective_ = cancelled_ || (!shields_ && group.effective_);
+        cancel_pending = effective_;
         if (parent != nullptr && parent->locals != nullptr) [[unlikely]]
             inherit_locals(*this, *parent);
     }
@@ -84,15 +84,15 @@ struct LARIAT_EXPORT party : runnable, list_link {
         if (--refs == 0 && on_heap) free_spawned();
     }
 
-    static void run_leg(runnable& self) noexcept;
+    /// Pre: it was taken from the ready queue.
+    void run_leg() noexcept;
     void destroy_frame() noexcept;
 
+    std::uint16_t bound = 0;       ///< what it holds and must give back itself
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
-    scope_core* scope = nullptr;   ///< the innermost
-    [[no_unique_address]] scope_core base;  ///< what follows may lie in its padding
-    std::uint16_t bound = 0;                ///< what it holds and must give back itself
-    waiter* joiner = nullptr;               ///< woken when it has finished
-    local_node* locals = nullptr;           ///< task-local values, and its name if it has one
+    scope_core* scope;             ///< the innermost: an inner_scope, or this
+    waiter* joiner = nullptr;      ///< woken when it has finished
+    local_node* locals = nullptr;  ///< task-local values, and its name if it has one
     std::uint16_t refs = 1;
     party_state state = party_state::fresh;
     wake_reason reason = wake_reason::done;
@@ -106,12 +106,25 @@ struct LARIAT_EXPORT party : runnable, list_link {
 };
 
 // There may be a million of them.
-static_assert(sizeof(party) <= 96 || sizeof(void*) > 8);
+static_assert(sizeof(party) <= 80 || sizeof(void*) > 8);
+
+inline ready_item::ready_item(party& task) noexcept
+    : bits_(reinterpret_cast<std::uintptr_t>(&task)) {}
+inline party& ready_item::task() const noexcept { return *reinterpret_cast<party*>(bits_); }
+inline void ready_item::run() const noexcept {
+    if (is_call()) {
+        call().run(call());
+    } else {
+        task().run_leg();
+    }
+}
+inline void ready_queue::push(party& task) noexcept { append(ready_item(task), task); }
+inline ready_link& ready_queue::link_of(party& task) noexcept { return task; }
 
 inline void group_core::adopt(party& p) noexcept {
     detail::require(!ended, "a task group takes no more tasks once all it had have ended");
     home = &detail::required_scheduler("starting a task");
-    p.set_base(*this, home->current);
+    p.enter(*this, home->current);
     children.push_back(p);
     ++pending;
 }

@@ -77,7 +77,7 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] barr
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!arrive()) return pass(p, frame);
         park(p, frame);
         return true;

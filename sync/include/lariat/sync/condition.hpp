@@ -103,7 +103,7 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] cond
         detail::require(lock_ != nullptr,
                         "a condition is waited for under a lock: this guard holds none, or another "
                         "task waits with it");
-        park(*frame.promise().who, frame);
+        park(party_of(frame), frame);
         stand_in_line();
         depth_ = lock_->give_up();
     }

@@ -33,7 +33,7 @@ class line_wait : public wait_point, public single_step {
     /// Pre: await_ready() has just said false: it has to wait, or to let others run first.
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         kind = &Wait::kind_of_wait;
         if (this_scheduler->budget == 0) [[unlikely]] {
             who = &p;

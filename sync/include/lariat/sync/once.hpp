@@ -58,7 +58,7 @@ class once::turn : public wait_point, public single_step {
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (!must_wait(p)) return pass(p, frame);
         park(p, frame);
         once_->line_.add(*this);
@@ -120,7 +120,7 @@ class [[nodiscard("call() does nothing until it is awaited: co_await it")]] once
         if (!once_->done_) {
             return running_.emplace(once_->run(std::move(fn_))).await_suspend(frame);
         }
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (this_scheduler->spend()) [[likely]]
             return frame;
         p.requeue(frame);

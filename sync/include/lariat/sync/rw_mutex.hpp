@@ -87,7 +87,7 @@ class rw_mutex::wait : public wait_point, public single_step {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (shared_ ? mutex_->take_shared() : mutex_->take()) return pass(p, frame);
         park(p, frame);
         mutex_->line_.add(*this);

@@ -270,7 +270,7 @@ class [[nodiscard("a select does nothing until it is awaited: co_await it")]] se
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         decided_ = arms_.attempt(first_asked(*this_scheduler, arms_.count()));
         if (decided_ != no_arm) return pass(p, frame);
         park(p, frame);

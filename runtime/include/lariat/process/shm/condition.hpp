@@ -112,7 +112,7 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] cond
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         lock_ = Body::held_by(*held_);
         require(lock_ != nullptr, "a condition is waited for under a lock: this guard holds none");
-        who = frame.promise().who;
+        who = &party_of(frame);
         draw();
         depth_ = lock_->give_up();
         if (!go_on()) return pass(*who, frame);

@@ -85,7 +85,7 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] even
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (event_->passes()) return pass(p, frame);
         set_out();
         if (!event_->join_line(*this)) return pass(p, frame);

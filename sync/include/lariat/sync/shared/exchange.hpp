@@ -184,7 +184,7 @@ class [[nodiscard("it takes nothing until it is awaited: co_await it")]] shared_
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         this->set_out();
         if (from_->take(this->item, this)) return this->pass(p, frame);
         this->park(p, frame);
@@ -221,7 +221,7 @@ class [[nodiscard("it gives nothing until it is awaited: co_await it")]] shared_
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         this->set_out();
         const offer now = to_->give(item_, this);
         if (now == offer::full) {

@@ -102,7 +102,7 @@ class [[nodiscard(
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (mutex_->take()) return pass(p, frame);
         set_out();
         if (!mutex_->join_line(*this)) return pass(p, frame);

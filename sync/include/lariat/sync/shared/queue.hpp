@@ -234,7 +234,7 @@ class [[nodiscard(
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         set_out();
         if (!items_->join_line(*this)) return pass(p, frame);
         park(p, frame);

@@ -128,7 +128,7 @@ class [[nodiscard(
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        party& p = *frame.promise().who;
+        party& p = party_of(frame);
         if (semaphore_->try_acquire()) return pass(p, frame);
         set_out();
         if (!semaphore_->join_line(*this)) return pass(p, frame);
