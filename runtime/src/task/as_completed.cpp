@@ -4,13 +4,13 @@
 
 namespace lariat::detail {
 
-const wait_kind completion_line::kind_of_item{
-    "nothing: it is never parked", [](waiter&) noexcept {}, &completion_line::item_ended};
+const wait_kind completion_line::kind_of_item{"nothing: it is never parked",
+                                              [](waiter&) noexcept {}};
 
 void completion_line::add(item& which, party& p) noexcept {
     which.line = this;
     which.running = &p;
-    p.joiner = &which;
+    p.set_joiner(which);
     ++left;
 }
 
@@ -18,11 +18,11 @@ void completion_line::abandon(item& which) noexcept {
     which.unlink();
     party* const p = std::exchange(which.running, nullptr);
     if (p == nullptr) return;
-    p->joiner = nullptr;
+    p->drop_joiner();
     p->cancel();
 }
 
-void completion_line::item_ended(waiter& which) noexcept {
+void completion_line::item_ended(party_joiner& which) noexcept {
     auto& ended_item = static_cast<item&>(which);
     completion_line& line = *ended_item.line;
     ended_item.running = nullptr;

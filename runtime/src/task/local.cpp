@@ -18,7 +18,7 @@ struct name_node final : local_node {
 };
 
 name_node* find_name(const party& p) noexcept {
-    for (local_node* at = p.locals; at != nullptr; at = at->next) {
+    for (local_node* at = p.locals(); at != nullptr; at = at->next) {
         if (at->key != &name_key) continue;
         auto* named = static_cast<name_node*>(at);
         if (named->owner == &p) return named;
@@ -34,16 +34,21 @@ void release(local_node* chain) noexcept {
 
 void drop_locals(party& p) noexcept {
     if (name_node* named = find_name(p)) named->owner = nullptr;
-    release(std::exchange(p.locals, nullptr));
+    local_node* const chain = p.locals();
+    p.set_locals(nullptr);
+    release(chain);
 }
 
 void inherit_locals(party& child, const party& parent) noexcept {
-    child.locals = parent.locals;
-    ++child.locals->refs;
+    local_node* const chain = parent.locals();
+    if (chain == nullptr) return;  // it has a joiner
+    ++chain->refs;
+    child.set_locals(chain);
 }
 
 void push_local(party& p, local_node& node) noexcept {
-    node.next = std::exchange(p.locals, &node);
+    node.next = p.locals();
+    p.set_locals(&node);
     // An older value that no other party sees goes, or a task that sets and sets would keep all.
     for (local_node* at = &node; at->next != nullptr && at->next->refs == 1; at = at->next) {
         if (at->next->key != node.key) continue;
@@ -60,7 +65,7 @@ party& running_party(const char* what) noexcept {
 
 const local_node* find_local(const void* key) noexcept {
     if (this_scheduler == nullptr || this_scheduler->current == nullptr) return nullptr;
-    for (const local_node* at = this_scheduler->current->locals; at != nullptr; at = at->next) {
+    for (const local_node* at = this_scheduler->current->locals(); at != nullptr; at = at->next) {
         if (at->key == key) return at;
     }
     return nullptr;

@@ -84,14 +84,9 @@ void group_core::finish(party& p) noexcept {
     p.list_link::unlink();
     --pending;
     child_finished(*this, p);
-    if (p.joiner != nullptr) {
-        waiter& joiner = *p.joiner;
-        p.joiner = nullptr;
-        if (joiner.kind->joined != nullptr) {
-            joiner.kind->joined(joiner);
-        } else {
-            joiner.wake();
-        }
+    if (party_joiner* const told = p.joiner()) {
+        p.drop_joiner();
+        told->joined(*told);
     }
     p.drop_ref();
     if (pending == 0 && waiting != nullptr) {

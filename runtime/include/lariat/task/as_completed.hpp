@@ -29,8 +29,8 @@ namespace detail {
 /// Invariant    a task is in flight (this is its joiner), or on the line of those that ended, or
 ///              was given out
 struct LARIAT_EXPORT completion_line {
-    struct item : waiter {
-        item() noexcept : waiter(kind_of_item) {}
+    struct item : waiter, party_joiner {
+        item() noexcept : waiter(kind_of_item), party_joiner(&completion_line::item_ended) {}
         completion_line* line = nullptr;
         party* running = nullptr;  ///< null once it has ended
     };
@@ -45,7 +45,7 @@ struct LARIAT_EXPORT completion_line {
     bool busy = false;           ///< a next() is under way
 
  private:
-    static void item_ended(waiter& which) noexcept;
+    static void item_ended(party_joiner& which) noexcept;
     static const wait_kind kind_of_item;
 };
 

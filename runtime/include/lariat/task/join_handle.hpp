@@ -43,17 +43,18 @@ class LARIAT_EXPORT party_ref {
 };
 
 /// Waits until a party has finished.
-class LARIAT_EXPORT join_awaiter : public wait_point, public single_step {
+class LARIAT_EXPORT join_awaiter : public wait_point, public single_step, private party_joiner {
  public:
-    explicit join_awaiter(party& target) noexcept : wait_point(kind_of_wait), target_(&target) {}
+    explicit join_awaiter(party& target) noexcept
+        : wait_point(kind_of_wait), party_joiner(&join_awaiter::ended), target_(&target) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = party_of(frame);
         require(&p != target_, "a task cannot wait for itself");
         if (target_->state == party_state::finished) return pass(p, frame);
-        require(target_->joiner == nullptr, "one task at a time may await a join_handle");
-        target_->joiner = this;
+        require(target_->joiner() == nullptr, "one task at a time may await a join_handle");
+        target_->set_joiner(*this);
         park(p, frame);
         return true;
     }
@@ -62,6 +63,9 @@ class LARIAT_EXPORT join_awaiter : public wait_point, public single_step {
     party* target_;
 
  private:
+    static void ended(party_joiner& self) noexcept {
+        static_cast<join_awaiter&>(self).wake();
+    }
     static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 };

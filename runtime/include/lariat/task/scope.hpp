@@ -37,10 +37,10 @@ class LARIAT_EXPORT scope_core {
     void cancel_in(party* owner) noexcept;
 
     scope_core* parent_ = nullptr;
-    bool cancelled_ = false;
-    bool effective_ = false;
-    bool shields_ = false;
-    bool is_group_ = false;
+    bool cancelled_ : 1 = false;
+    bool effective_ : 1 = false;
+    bool shields_ : 1 = false;
+    bool is_group_ : 1 = false;
 
  private:
     friend struct party;

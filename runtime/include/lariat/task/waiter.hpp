@@ -22,8 +22,15 @@ struct wait_kind {
     /// Ends the wait because its scope was cancelled: takes the waiter out and wakes it with `cut`,
     /// or asks whoever completes it to hurry. Called at most once a wait, never after its wake.
     void (*cut)(waiter&) noexcept;
-    /// For a party's joiner: called when that party has finished, instead of waking who waits.
-    void (*joined)(waiter&) noexcept = nullptr;
+};
+
+/// Who is told that a party has finished; one at a time. It keeps the party's task-locals
+/// meanwhile: the two share a word there, as few have either.
+struct party_joiner {
+    explicit party_joiner(void (*when_finished)(party_joiner&) noexcept) noexcept
+        : joined(when_finished) {}
+    void (*joined)(party_joiner&) noexcept;
+    local_node* locals = nullptr;
 };
 
 enum class wake_reason : std::uint8_t { done, cut };
@@ -39,7 +46,7 @@ enum class party_outcome : std::uint8_t { none, value, error, cancelled };
 struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
     party() noexcept : scope(this) {}
     ~party() {
-        if (locals != nullptr) [[unlikely]]
+        if (beside_ != 0) [[unlikely]]
             drop_locals(*this);
     }
     party(const party&) = delete;
@@ -69,8 +76,34 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
         shields_ = group.shields_children;
         effective_ = cancelled_ || (!shields_ && group.effective_);
         cancel_pending = effective_;
-        if (parent != nullptr && parent->locals != nullptr) [[unlikely]]
+        if (parent != nullptr && parent->beside_ != 0) [[unlikely]]
             inherit_locals(*this, *parent);
+    }
+
+    /// Null if nobody is told.
+    [[nodiscard]] party_joiner* joiner() const noexcept {
+        if ((beside_ & joiner_mark) == 0) return nullptr;
+        return reinterpret_cast<party_joiner*>(beside_ & ~joiner_mark);
+    }
+    /// Pre: nobody is told yet.
+    void set_joiner(party_joiner& told) noexcept {
+        told.locals = locals();
+        beside_ = reinterpret_cast<std::uintptr_t>(&told) | joiner_mark;
+    }
+    /// Pre: somebody is told.
+    void drop_joiner() noexcept { beside_ = reinterpret_cast<std::uintptr_t>(joiner()->locals); }
+
+    /// Task-local values, and its name if it has one.
+    [[nodiscard]] local_node* locals() const noexcept {
+        if (const party_joiner* told = joiner()) return told->locals;
+        return reinterpret_cast<local_node*>(beside_);
+    }
+    void set_locals(local_node* chain) noexcept {
+        if (party_joiner* told = joiner()) {
+            told->locals = chain;
+        } else {
+            beside_ = reinterpret_cast<std::uintptr_t>(chain);
+        }
     }
 
     void add_ref() noexcept { ++refs; }
@@ -88,25 +121,27 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
     void run_leg() noexcept;
     void destroy_frame() noexcept;
 
-    std::uint16_t bound = 0;       ///< what it holds and must give back itself
-    std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
-    scope_core* scope;             ///< the innermost: an inner_scope, or this
-    waiter* joiner = nullptr;      ///< woken when it has finished
-    local_node* locals = nullptr;  ///< task-local values, and its name if it has one
+    bool cancel_pending : 1 = false;
+    bool on_heap : 1 = false;          ///< made by spawn; freed by the last drop_ref
+    bool unclaimed_error : 1 = false;  ///< failed while a handle was held that may still ask
+    party_outcome outcome : 2 = party_outcome::none;
+    std::uint16_t bound = 0;  ///< what it holds and must give back itself
     std::uint16_t refs = 1;
     party_state state = party_state::fresh;
     wake_reason reason = wake_reason::done;
-    party_outcome outcome = party_outcome::none;
-    bool cancel_pending = false;
-    bool on_heap = false;          ///< made by spawn; freed by the last drop_ref
-    bool unclaimed_error = false;  ///< failed while a handle was held that may still ask
+    std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
+    scope_core* scope;             ///< the innermost: an inner_scope, or this
 
  private:
     void free_spawned() noexcept;
+
+    static constexpr std::uintptr_t joiner_mark = 1;
+
+    std::uintptr_t beside_ = 0;  // its joiner, marked; or its task-locals
 };
 
 // There may be a million of them.
-static_assert(sizeof(party) <= 80 || sizeof(void*) > 8);
+static_assert(sizeof(party) <= 64 || sizeof(void*) > 8);
 
 inline ready_item::ready_item(party& task) noexcept
     : bits_(reinterpret_cast<std::uintptr_t>(&task)) {}
