@@ -6,8 +6,11 @@
 #include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/local.hpp>
+#include <lariat/task/race.hpp>
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
+#include <lariat/task/task_group.hpp>
 
 #include <doctest/doctest.h>
 
@@ -15,9 +18,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace debugged {
 
@@ -220,6 +226,36 @@ TEST_CASE("debug: a task that a cancelled scope refused to start was not forgott
             begun.cancel();
             const auto outcome = co_await settled(std::move(begun));
             CHECK(outcome.is_cancelled());
+        };
+        lariat::run(debugging(), main_task());
+    });
+    CHECK(ended.exit_code == 0);
+    CHECK(ended.text.find("never awaited") == std::string::npos);
+}
+
+TEST_CASE(
+    "debug: a task that its gather, race or group had and never let begin was not forgotten") {
+    const ending ended = run_in_child([] {
+        auto main_task = []() -> task<> {
+            auto fails = []() -> task<> {
+                throw std::runtime_error("at once");
+                co_return;
+            };
+            std::vector<task<>> several;
+            several.push_back(fails());
+            several.push_back(debugged::never_awaited(1));
+            CHECK_THROWS_AS(co_await gather(fails(), debugged::never_awaited(2)),
+                            std::runtime_error);
+            CHECK_THROWS_AS(co_await gather(std::move(several)), std::runtime_error);
+            const auto won = co_await race(debugged::never_awaited(3), lariat::sleep(1h));
+            CHECK(won.index == 0);
+            cancel_scope over;
+            auto body = [](task_group&) -> task<> { co_return; };
+            auto group = [&]() -> task<> { co_await over.run(with_group(body)); };
+            auto starts = spawn(group());
+            co_await yield_now();
+            over.cancel();
+            co_await starts;
         };
         lariat::run(debugging(), main_task());
     });

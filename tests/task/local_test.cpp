@@ -3,6 +3,7 @@
 #include "death.hpp"
 #include "test_loop.hpp"
 
+#include <lariat/task/cancel_scope.hpp>
 #include <lariat/task/gather.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
@@ -113,6 +114,49 @@ TEST_CASE_FIXTURE(test_loop,
     });
 }
 
+// Who joins a task keeps its values meanwhile (party_joiner).
+TEST_CASE_FIXTURE(test_loop, "task_local: a task that is joined has its values before and after") {
+    task_local<int> number;
+    run([&]() -> task<> {
+        auto grandchild = [&]() -> task<int> { co_return number.value_or(0); };
+        auto child = [&]() -> task<int> {
+            number.set(1);
+            co_await sleep(2s);  // joined from here on
+            CHECK(number.value_or(0) == 1);
+            const int seen = co_await spawn(grandchild);
+            CHECK(seen == 1);
+            number.set(2);
+            co_await sleep(2s);  // nobody joins any more
+            CHECK(number.value_or(0) == 2);
+            co_return number.value_or(0);
+        };
+        auto handle = spawn(child);
+        co_await sleep(1s);
+        cancel_scope patience;
+        patience.expires_after(2s);
+        const auto joined = co_await patience.run(handle);
+        CHECK_FALSE(joined.has_value());
+        CHECK_FALSE(handle.done());
+        co_await sleep(500ms);
+        const int last = co_await handle;
+        CHECK(last == 2);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "task_local: a task with none of its own, joined, hands none on") {
+    task_local<int> number;
+    run([&]() -> task<> {
+        auto child = [&]() -> task<bool> {
+            co_await sleep(1s);
+            auto grandchild = [&]() -> task<bool> { co_return number.get() == nullptr; };
+            co_return co_await spawn(grandchild);
+        };
+        auto handle = spawn(child);
+        const bool none = co_await handle;
+        CHECK(none);
+    });
+}
+
 TEST_CASE_FIXTURE(test_loop, "task_local: setting again and again keeps the last value alone") {
     task_local<std::shared_ptr<int>> held;
     task_local<int> other;
@@ -166,6 +210,25 @@ TEST_CASE_FIXTURE(test_loop, "names: a task's name is its own, not its children'
         CHECK(dump_tasks().find("parent is running") != std::string::npos);
         set_task_name("renamed");
         CHECK(dump_tasks().find("parent") == std::string::npos);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "names: given to a task that is joined, and kept once it is not") {
+    run([&]() -> task<> {
+        auto target = spawn([]() -> task<> { co_await sleep(1h); });
+        auto joins = [&]() -> task<> { co_await target; };
+        auto joiner = spawn(joins);
+        co_await yield_now();
+        target.set_name("worker");
+        CHECK(target.name() == "worker");
+        CHECK(dump_tasks().find("worker waits for a sleep to end") != std::string::npos);
+        joiner.cancel();
+        co_await yield_now();
+        CHECK(joiner.done());
+        CHECK(target.name() == "worker");
+        target.set_name("renamed");
+        CHECK(target.name() == "renamed");
+        target.cancel();
     });
 }
 

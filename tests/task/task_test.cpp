@@ -4,7 +4,9 @@
 #include "test_loop.hpp"
 
 #include <lariat/task/gather.hpp>
+#include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
 
 #include <doctest/doctest.h>
 
@@ -13,7 +15,9 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -173,6 +177,44 @@ task<> fail_below(int left) {
 
 TEST_CASE_FIXTURE(test_loop, "task: an exception climbs ten thousand frames") {
     CHECK_THROWS_WITH_AS(run(fail_below(10'000)), "at the bottom", std::runtime_error);
+}
+
+task<> sleep_for_ever() { co_await sleep(1h); }
+
+struct held_failure {
+    std::shared_ptr<int> alive;
+};
+
+task<> fail_with(std::shared_ptr<int> alive) {
+    co_await yield_now();
+    throw held_failure{std::move(alive)};
+}
+task<> pass_on(std::shared_ptr<int> alive) { co_await fail_with(std::move(alive)); }
+
+// It lies in its frame in a word that is no exception_ptr.
+TEST_CASE_FIXTURE(test_loop,
+                  "task: a failure lives until it was caught, or nobody can ask for it") {
+    const auto alive = std::make_shared<int>(1);
+    run([&]() -> task<> {
+        CHECK_THROWS_AS(co_await pass_on(alive), held_failure);
+        CHECK(alive.use_count() == 1);
+        {
+            auto handle = spawn(pass_on(alive));
+            co_await sleep(1s);
+            CHECK(alive.use_count() == 2);
+            CHECK_THROWS_AS(co_await handle, held_failure);
+        }
+        CHECK(alive.use_count() == 1);
+        {
+            const auto ended = co_await settled(pass_on(alive), pass_on(alive));
+            CHECK(std::get<0>(ended).is_error());
+            CHECK(alive.use_count() == 3);
+        }
+        CHECK(alive.use_count() == 1);
+        CHECK_THROWS_AS(co_await gather(pass_on(alive), sleep_for_ever()), held_failure);
+        CHECK(alive.use_count() == 1);
+    });
+    CHECK(alive.use_count() == 1);
 }
 
 TEST_CASE_FIXTURE(test_loop, "task: endless ready awaits starve neither timers nor the others") {

@@ -3,6 +3,7 @@
 #include "loop/expectation.hpp"
 #include "loop/first_loop.hpp"
 #include "loop/loop_state.hpp"
+#include "loop/ready_run.hpp"
 
 #include <cerrno>
 #include <cstdlib>
@@ -16,14 +17,6 @@ namespace lariat {
 namespace detail {
 
 namespace {
-
-/// Comes up when all that was ready before it has run.
-struct end_mark : runnable {
-    end_mark() noexcept {
-        run = [](runnable& self) noexcept { static_cast<end_mark&>(self).reached = true; };
-    }
-    bool reached = false;
-};
 
 bool debug_asked() noexcept {
     const char* asked = std::getenv("LARIAT_DEBUG");
@@ -73,7 +66,7 @@ void loop_state::run_ready() {
         if (debug) [[unlikely]] {
             run_watched(item);
         } else {
-            item.run();
+            run_item(item, *this);
         }
     }
 }
@@ -176,9 +169,9 @@ void loop_state::drive(party& main) {
     while (orphans_ != 0) turn();
     // What was asked for until now is still called; what that asks for waits for the next run, or
     // a call that asks for itself again would keep this one from ending.
-    end_mark all_before;
-    ready.push(all_before);
-    while (!all_before.reached) turn();
+    all_before_.reached = false;
+    ready.push(all_before_);
+    while (!all_before_.reached) turn();
 }
 
 void loop_state::finish_run(party& main) {

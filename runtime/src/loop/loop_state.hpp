@@ -86,6 +86,14 @@ struct loop_state : scheduler {
     bool handing_over_ = false;  ///< those that are asked for, to the driver
 
  private:
+    /// Comes up when all that was ready before it has run.
+    struct end_mark : runnable {
+        end_mark() noexcept {
+            run = [](runnable& self) noexcept { static_cast<end_mark&>(self).reached = true; };
+        }
+        bool reached = false;
+    };
+
     void run_ready();
     void run_watched(ready_item item);
     void report_left() const;
@@ -99,6 +107,8 @@ struct loop_state : scheduler {
     static void root_child_finished(group_core& group, party& p) noexcept;
     static void report_failure(scheduler& self, const party* who, const std::exception_ptr& error,
                                bool fatal) noexcept;
+
+    end_mark all_before_;
 };
 
 }  // namespace lariat::detail

@@ -2,6 +2,7 @@
 #include <lariat/task/trace.hpp>
 
 #include "loop/loop_state.hpp"
+#include "loop/ready_run.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -63,7 +64,7 @@ void loop_state::report_failure(scheduler& self, const party* who, const std::ex
 void loop_state::run_watched(ready_item item) {
     const leg_note note(item);
     const time_point began = clock::now();
-    item.run();
+    run_item(item, *this);
     const duration held = clock::now() - began;
     if (held <= saturated(options_.slow_after)) return;
     const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(held);

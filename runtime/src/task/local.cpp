@@ -41,7 +41,7 @@ void drop_locals(party& p) noexcept {
 
 void inherit_locals(party& child, const party& parent) noexcept {
     local_node* const chain = parent.locals();
-    if (chain == nullptr) return;  // it has a joiner
+    if (chain == nullptr) return;  // a joiner, and no values
     ++chain->refs;
     child.set_locals(chain);
 }

@@ -7,11 +7,14 @@
 #include <lariat/task/trace.hpp>
 #include <lariat/task/waiter.hpp>
 
+#include "task/leg.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <stdexcept>
 #include <typeinfo>
@@ -34,7 +37,9 @@ void no_scheduler(const char* what) noexcept {
 
 void throw_cancelled() { throw cancelled{}; }
 
-void report_never_awaited(std::coroutine_handle<> frame) noexcept {
+void report_if_forgotten(std::coroutine_handle<> frame) noexcept {
+    if (this_scheduler == nullptr || !this_scheduler->debug) return;
+    if (!promise_base::of(frame).untouched()) return;
     // It was about to be awaited, in a scope that had been cancelled: nobody forgot it.
     const party* running = this_scheduler->current;
     if (running != nullptr && running->cancel_pending) return;
@@ -44,9 +49,7 @@ void report_never_awaited(std::coroutine_handle<> frame) noexcept {
                  describe_place(promise_base::of(frame).where).c_str());
 }
 
-namespace {
-
-[[noreturn]] void returned_without_waiting(const party& p) noexcept {
+void returned_without_waiting(const party& p) noexcept {
     std::fprintf(
         stderr,
         "lariat: a task returned control without waiting for anything; it was last resumed %s.\n"
@@ -57,7 +60,7 @@ namespace {
     std::abort();
 }
 
-[[noreturn]] void ended_while_it_held(const party& p) noexcept {
+void ended_while_it_held(const party& p) noexcept {
     std::fprintf(stderr,
                  "lariat: a task ended and still holds a recursive_mutex, which only it can give "
                  "back; it was last resumed %s.\n"
@@ -67,7 +70,7 @@ namespace {
     std::abort();
 }
 
-[[gnu::noinline]] party_outcome outcome_of_failure(const party& p) noexcept {
+party_outcome outcome_of_failure(const party& p) noexcept {
     promise_base& promise = promise_base::of(p.leaf);
     if (*promise.failure().__cxa_exception_type() != typeid(cancelled)) return party_outcome::error;
     if (p.effective()) return party_outcome::cancelled;
@@ -78,32 +81,6 @@ namespace {
     return party_outcome::error;
 }
 
-// Inlined: the call, and what it would keep of its caller, cost eight instructions a leg.
-[[gnu::always_inline]] inline void run_until_it_waits(party& p, scheduler& home,
-                                                      party* outer) noexcept {
-    if (p.state == party_state::fresh && p.cancel_pending) [[unlikely]] {
-        p.state = party_state::finished;
-        p.outcome = party_outcome::cancelled;
-        p.owner().finish(p);
-        return;
-    }
-    home.current = &p;
-    p.state = party_state::running;
-    p.leaf.resume();
-    home.current = outer;
-    if (p.state == party_state::finished) {
-        if (p.bound != 0) [[unlikely]]
-            ended_while_it_held(p);
-        p.outcome = party_outcome::value;
-        if (promise_base::of(p.leaf).failed()) [[unlikely]]
-            p.outcome = outcome_of_failure(p);
-        p.owner().finish(p);
-    } else if (p.state == party_state::running) [[unlikely]] {
-        returned_without_waiting(p);
-    }
-}
-
-}  // namespace
 }  // namespace detail
 
 namespace {
@@ -128,6 +105,7 @@ std::exception_ptr promise_base::failure() const noexcept {
 
 void promise_base::fail(std::exception_ptr why) noexcept {
     if (failed()) (void)take_failure();
+    if (!why) why = std::make_exception_ptr(std::bad_exception());  // a foreign one has no pointer
     failure_word kept;
     ::new (&kept.failure) std::exception_ptr(std::move(why));
     std::memcpy(&state_, static_cast<const void*>(&kept), sizeof state_);
@@ -142,12 +120,6 @@ std::exception_ptr promise_base::take_failure() noexcept {
     std::exception_ptr taken = std::move(kept.failure);
     kept.failure.~exception_ptr();
     return taken;
-}
-
-void party::run_leg() noexcept {
-    scheduler& home = *this_scheduler;
-    home.budget = scheduler::leg_budget;
-    detail::run_until_it_waits(*this, home, nullptr);
 }
 
 void group_core::start_within(party& starter, party& p) noexcept {

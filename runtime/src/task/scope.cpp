@@ -8,24 +8,28 @@ void inner_scope::enter(party& p) noexcept {
     detail::require(owner_ == nullptr, "a cancel scope is entered once at a time");
     parent_ = p.scope;
     owner_ = &p;
-    effective_ = cancelled_ || (!shields_ && parent_->effective_);
     p.scope = this;
-    p.cancel_pending = effective_;
+    if (marks_.cancelled || parent_->marks_.effective) [[unlikely]] {
+        marks_.effective = marks_.cancelled || !marks_.shields;
+        p.cancel_pending = marks_.effective;
+    }
 }
 
 void inner_scope::leave() noexcept {
     detail::require(owner_->scope == this, "cancel scopes of one task must end innermost first");
     owner_->scope = parent_;
-    owner_->cancel_pending = parent_->effective_;
+    if (marks_.effective || parent_->marks_.effective) [[unlikely]] {
+        owner_->cancel_pending = parent_->marks_.effective;
+        marks_.effective = false;
+    }
     owner_ = nullptr;
     parent_ = nullptr;
-    effective_ = false;
 }
 
 void scope_core::cancel_in(party* owner) noexcept {
-    if (cancelled_) return;
-    cancelled_ = true;
-    if (owner == nullptr || effective_) return;
+    if (marks_.cancelled) return;
+    marks_.cancelled = true;
+    if (owner == nullptr || marks_.effective) return;
     group_core* work = nullptr;
     spread(*owner, *this, work);
     // A worklist instead of recursion: trees of tasks may be deeper than any stack.
@@ -33,7 +37,7 @@ void scope_core::cancel_in(party* owner) noexcept {
         group_core& group = *work;
         work = group.next_work;
         for (party& child : group.children) {
-            if (!child.effective_ && !child.shields_) spread(child, child, work);
+            if (!child.marks_.effective && !child.marks_.shields) spread(child, child, work);
         }
     }
 }
@@ -43,13 +47,13 @@ void scope_core::cancel_in(party* owner) noexcept {
 void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept {
     scope_core* nearest_shield = nullptr;
     for (scope_core* at = p.scope; at != &from; at = at->parent_) {
-        if (at->shields_) nearest_shield = at;
+        if (at->marks_.shields) nearest_shield = at;
     }
     scope_core* at = nearest_shield != nullptr ? nearest_shield->parent_ : p.scope;
     for (;; at = at->parent_) {
-        if (!at->effective_) {
-            at->effective_ = true;
-            if (at->is_group_) {
+        if (!at->marks_.effective) {
+            at->marks_.effective = true;
+            if (at->marks_.is_group) {
                 auto& group = static_cast<group_core&>(*at);
                 group.next_work = work;
                 work = &group;
@@ -65,14 +69,14 @@ void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept 
 }
 
 void group_core::open_root() noexcept {
-    cancelled_ = false;
-    effective_ = false;
+    marks_.cancelled = false;
+    marks_.effective = false;
 }
 
 void group_core::cancel_root() noexcept {
-    if (cancelled_) return;
-    cancelled_ = true;
-    effective_ = true;
+    if (marks_.cancelled) return;
+    marks_.cancelled = true;
+    marks_.effective = true;
     cancel_children();
 }
 
@@ -84,9 +88,10 @@ void group_core::finish(party& p) noexcept {
     p.list_link::unlink();
     --pending;
     child_finished(*this, p);
-    if (party_joiner* const told = p.joiner()) {
+    if (p.is_joined()) {
+        party_joiner& told = p.joiner();
         p.drop_joiner();
-        told->joined(*told);
+        told.joined(told);
     }
     p.drop_ref();
     if (pending == 0 && waiting != nullptr) {

@@ -107,6 +107,7 @@ std::string describe_place(const std::source_location& where) {
 std::string describe_party(const party& p) {
     if (const std::string_view name = party_name(p); !name.empty()) return std::string(name);
     if (!p.leaf) return "a task that never began";
+    if (p.state == party_state::running) return "a task";  // the leaf may have ended in this leg
     const promise_base* outermost = &promise_base::of(p.leaf);
     while (outermost->continuation()) outermost = &promise_base::of(outermost->continuation());
     return describe_function(outermost->where);
@@ -119,6 +120,7 @@ std::string describe_place(const party& p) {
 
 std::string trace_of(const party& p) {
     std::string lines;
+    if (p.state == party_state::running) return lines;  // its leaf may have ended in this leg
     std::size_t depth = 0;
     for (std::coroutine_handle<> frame = p.leaf; frame;) {
         const promise_base& at = promise_base::of(frame);

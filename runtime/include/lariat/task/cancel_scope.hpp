@@ -61,7 +61,7 @@ class LARIAT_EXPORT cancel_scope : private inner_scope, private timer_entry {
 
  protected:
     /// A scope that cancellation from outside does not reach.
-    explicit cancel_scope(bool shields) noexcept : cancel_scope() { shields_ = shields; }
+    explicit cancel_scope(bool shields) noexcept : cancel_scope() { marks_.shields = shields; }
 };
 
 /// Runs an awaitable inside a scope of the awaiting party: no party, no frame of its own.

@@ -57,6 +57,7 @@ class LARIAT_EXPORT child_set : public group_core {
         require(static_cast<bool>(work),
                 "a task that was moved from or awaited before cannot be started");
         p.leaf = work;
+        work.promise().take_up();
     }
     void let_failed_go() noexcept;
 

@@ -53,7 +53,7 @@ class LARIAT_EXPORT join_awaiter : public wait_point, public single_step, privat
         party& p = party_of(frame);
         require(&p != target_, "a task cannot wait for itself");
         if (target_->state == party_state::finished) return pass(p, frame);
-        require(target_->joiner() == nullptr, "one task at a time may await a join_handle");
+        require(!target_->is_joined(), "one task at a time may await a join_handle");
         target_->set_joiner(*this);
         park(p, frame);
         return true;
@@ -63,9 +63,7 @@ class LARIAT_EXPORT join_awaiter : public wait_point, public single_step, privat
     party* target_;
 
  private:
-    static void ended(party_joiner& self) noexcept {
-        static_cast<join_awaiter&>(self).wake();
-    }
+    static void ended(party_joiner& self) noexcept { static_cast<join_awaiter&>(self).wake(); }
     static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
 };

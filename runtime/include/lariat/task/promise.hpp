@@ -112,6 +112,10 @@ struct LARIAT_EXPORT promise_base {
         state_ = reinterpret_cast<std::uintptr_t>(frame.address());
     }
     void clear_continuation() noexcept { state_ = mark; }
+    /// Says that a party has this frame: it need not begin (its scope may be cancelled), and nobody
+    /// forgot it then.
+    void take_up() noexcept { state_ = taken_up; }
+    [[nodiscard]] bool untouched() const noexcept { return state_ == mark; }
     /// Pre: the body has ended. Returns where its party goes on; null after the outermost.
     [[nodiscard]] std::coroutine_handle<> continue_with() const noexcept {
         if (goes_on()) [[likely]]
@@ -121,7 +125,7 @@ struct LARIAT_EXPORT promise_base {
 
     /// Neither failed nor the outermost.
     [[nodiscard]] bool goes_on() const noexcept { return (state_ & mark) == 0; }
-    [[nodiscard]] bool failed() const noexcept { return !goes_on() && state_ != mark; }
+    [[nodiscard]] bool failed() const noexcept { return !goes_on() && state_ > taken_up; }
     /// Pre: failed.
     [[nodiscard]] std::exception_ptr failure() const noexcept;
     void fail(std::exception_ptr why) noexcept;
@@ -136,9 +140,10 @@ struct LARIAT_EXPORT promise_base {
 
  private:
     static constexpr std::uintptr_t mark = 1;
+    static constexpr std::uintptr_t taken_up = mark | 2;
 
-    // The continuation's address; or, with the mark, the one word of the failure's exception_ptr
-    // or nothing: the two have one place in every frame, and no failure has a continuation.
+    // The continuation's address; or, with the mark, the one word of the failure's exception_ptr,
+    // or none: the two have one place in every frame, and no failure has a continuation.
     std::uintptr_t state_ = mark;
 };
 

@@ -15,8 +15,10 @@ struct waiter;
 
 struct runnable;
 
-/// What the ready queue has hold of: a party, or a call that was asked for. Which of them is told by
-/// the lowest bit, so that a party, of which there may be a million, needs no word for it.
+struct ready_link;
+
+/// What the ready queue has hold of: a party, or a call that was asked for. Which of them is told
+/// by the lowest bit, so that a party, of which there may be a million, needs no word for it.
 class ready_item {
  public:
     ready_item() noexcept = default;  // trivial, for the union below
@@ -25,15 +27,20 @@ class ready_item {
 
     [[nodiscard]] bool is_none() const noexcept { return bits_ == 0; }
     [[nodiscard]] bool is_call() const noexcept { return (bits_ & call_mark) != 0; }
-    /// Pre: is_call(), or not.
+    /// Pre: not is_none().
+    [[nodiscard]] ready_link& link() const noexcept {
+        return *reinterpret_cast<ready_link*>(bits_ & ~call_mark);
+    }
+    /// Pre: is_call().
     [[nodiscard]] runnable& call() const noexcept;
+    /// Pre: not is_call().
     [[nodiscard]] party& task() const noexcept;
-
-    /// Pre: taken from the queue.
-    void run() const noexcept;
 
  private:
     static constexpr std::uintptr_t call_mark = 1;
+
+    ready_item(const ready_link& link, std::uintptr_t mark) noexcept
+        : bits_(reinterpret_cast<std::uintptr_t>(&link) | mark) {}
 
     std::uintptr_t bits_;
 };
@@ -42,7 +49,7 @@ class ready_item {
 struct ready_link {
     union {
         ready_item next_ready{};  ///< on the ready queue
-        waiter* parked;              ///< a party's, while it is parked
+        waiter* parked;           ///< a party's, while it is parked
     };
 };
 
@@ -53,11 +60,8 @@ struct runnable : ready_link {
     action run = nullptr;
 };
 
-inline ready_item::ready_item(runnable& call) noexcept
-    : bits_(reinterpret_cast<std::uintptr_t>(&call) | call_mark) {}
-inline runnable& ready_item::call() const noexcept {
-    return *reinterpret_cast<runnable*>(bits_ & ~call_mark);
-}
+inline ready_item::ready_item(runnable& call) noexcept : ready_item(call, call_mark) {}
+inline runnable& ready_item::call() const noexcept { return static_cast<runnable&>(link()); }
 
 /// The FIFO of what may run. Intrusive; an item is on it at most once.
 class ready_queue {
@@ -70,13 +74,11 @@ class ready_queue {
     /// Pre: not empty.
     ready_item pop() noexcept {
         const ready_item item = head_;
-        head_ = (item.is_call() ? static_cast<ready_link&>(item.call()) : link_of(item.task()))
-                    .next_ready;
+        head_ = item.link().next_ready;
         return item;
     }
 
  private:
-    static ready_link& link_of(party& task) noexcept;
     void append(ready_item item, ready_link& link) noexcept {
         link.next_ready = {};
         (head_.is_none() ? head_ : tail_->next_ready) = item;

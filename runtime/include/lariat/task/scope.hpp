@@ -21,11 +21,11 @@ class LARIAT_EXPORT scope_core {
     scope_core(const scope_core&) = delete;
     scope_core& operator=(const scope_core&) = delete;
 
-    [[nodiscard]] bool is_cancelled() const noexcept { return cancelled_; }
+    [[nodiscard]] bool is_cancelled() const noexcept { return marks_.cancelled; }
     /// Cancelled here or anywhere around, as far as no shield stands between.
-    [[nodiscard]] bool effective() const noexcept { return effective_; }
+    [[nodiscard]] bool effective() const noexcept { return marks_.effective; }
     [[nodiscard]] scope_core* parent() const noexcept { return parent_; }
-    [[nodiscard]] bool is_group() const noexcept { return is_group_; }
+    [[nodiscard]] bool is_group() const noexcept { return marks_.is_group; }
 
  protected:
     ~scope_core() = default;
@@ -36,11 +36,15 @@ class LARIAT_EXPORT scope_core {
     /// Cost: the scopes and parties inside
     void cancel_in(party* owner) noexcept;
 
+    struct marks {
+        bool cancelled : 1;
+        bool effective : 1;
+        bool shields : 1;
+        bool is_group : 1;
+    };
+
     scope_core* parent_ = nullptr;
-    bool cancelled_ : 1 = false;
-    bool effective_ : 1 = false;
-    bool shields_ : 1 = false;
-    bool is_group_ : 1 = false;
+    marks marks_{};
 
  private:
     friend struct party;
@@ -81,7 +85,7 @@ struct LARIAT_EXPORT group_core : inner_scope {
     using child_action = void (*)(group_core&, party&) noexcept;
 
     explicit group_core(child_action on_finished) noexcept : child_finished(on_finished) {
-        is_group_ = true;
+        marks_.is_group = true;
     }
 
     /// Makes `p` a child and ready to run; it inherits the task-locals of the running party.

@@ -59,7 +59,8 @@ struct final_awaiter {
     void await_resume() const noexcept {}
 };
 
-LARIAT_EXPORT void report_never_awaited(std::coroutine_handle<> frame) noexcept;
+/// In debug mode names a task that never ran.
+LARIAT_EXPORT void report_if_forgotten(std::coroutine_handle<> frame) noexcept;
 
 }  // namespace detail
 
@@ -121,9 +122,9 @@ class [[nodiscard("a task does nothing until it is awaited: co_await it, or spaw
  private:
     void reset() noexcept {
         if (!frame_) return;
-        // One that has begun is not destroyed before it has ended.
-        if (!frame_.done() && this_scheduler != nullptr && this_scheduler->debug) [[unlikely]]
-            detail::report_never_awaited(frame_);
+        // One that has begun is not destroyed before it has ended; but not every one begins.
+        if (!frame_.done()) [[unlikely]]
+            detail::report_if_forgotten(frame_);
         std::exchange(frame_, {}).destroy();
     }
 

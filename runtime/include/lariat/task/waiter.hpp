@@ -37,14 +37,21 @@ enum class wake_reason : std::uint8_t { done, cut };
 enum class party_state : std::uint8_t { fresh, ready, running, parked, finished };
 enum class party_outcome : std::uint8_t { none, value, error, cancelled };
 
+struct party_marks {
+    bool cancel_pending : 1;
+    bool on_heap : 1;          ///< made by spawn; freed by the last drop_ref
+    bool unclaimed_error : 1;  ///< failed while a handle was held that may still ask
+    party_outcome outcome : 2;
+};
+
 /// One line of execution: a task with the tasks that it awaits (or a green thread). It is parked at
 /// one waiter at most.
 ///
 /// States       fresh -> ready (start) -> running (loop) -> parked (park) -> ready (wake) ...
 ///              running -> finished (its outermost frame is done); a cancelled fresh party finishes
 ///              without having run
-struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
-    party() noexcept : scope(this) {}
+struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
+    party() noexcept : party_marks{}, scope(this) {}
     ~party() {
         if (beside_ != 0) [[unlikely]]
             drop_locals(*this);
@@ -73,34 +80,35 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
     [[nodiscard]] group_core& owner() const noexcept { return static_cast<group_core&>(*parent_); }
     void enter(group_core& group, const party* parent) noexcept {
         parent_ = &group;
-        shields_ = group.shields_children;
-        effective_ = cancelled_ || (!shields_ && group.effective_);
-        cancel_pending = effective_;
+        if (group.shields_children || group.marks_.effective || marks_.cancelled) [[unlikely]] {
+            marks_.shields = group.shields_children;
+            marks_.effective = marks_.cancelled || (!marks_.shields && group.marks_.effective);
+            cancel_pending = marks_.effective;
+        }
         if (parent != nullptr && parent->beside_ != 0) [[unlikely]]
             inherit_locals(*this, *parent);
     }
 
-    /// Null if nobody is told.
-    [[nodiscard]] party_joiner* joiner() const noexcept {
-        if ((beside_ & joiner_mark) == 0) return nullptr;
-        return reinterpret_cast<party_joiner*>(beside_ & ~joiner_mark);
+    [[nodiscard]] bool is_joined() const noexcept { return (beside_ & joiner_mark) != 0; }
+    /// Pre: is_joined().
+    [[nodiscard]] party_joiner& joiner() const noexcept {
+        return *reinterpret_cast<party_joiner*>(beside_ & ~joiner_mark);
     }
-    /// Pre: nobody is told yet.
+    /// Pre: not is_joined().
     void set_joiner(party_joiner& told) noexcept {
-        told.locals = locals();
+        told.locals = reinterpret_cast<local_node*>(beside_);
         beside_ = reinterpret_cast<std::uintptr_t>(&told) | joiner_mark;
     }
-    /// Pre: somebody is told.
-    void drop_joiner() noexcept { beside_ = reinterpret_cast<std::uintptr_t>(joiner()->locals); }
+    /// Pre: is_joined().
+    void drop_joiner() noexcept { beside_ = reinterpret_cast<std::uintptr_t>(joiner().locals); }
 
     /// Task-local values, and its name if it has one.
     [[nodiscard]] local_node* locals() const noexcept {
-        if (const party_joiner* told = joiner()) return told->locals;
-        return reinterpret_cast<local_node*>(beside_);
+        return is_joined() ? joiner().locals : reinterpret_cast<local_node*>(beside_);
     }
     void set_locals(local_node* chain) noexcept {
-        if (party_joiner* told = joiner()) {
-            told->locals = chain;
+        if (is_joined()) {
+            joiner().locals = chain;
         } else {
             beside_ = reinterpret_cast<std::uintptr_t>(chain);
         }
@@ -117,14 +125,8 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
         if (--refs == 0 && on_heap) free_spawned();
     }
 
-    /// Pre: it was taken from the ready queue.
-    void run_leg() noexcept;
     void destroy_frame() noexcept;
 
-    bool cancel_pending : 1 = false;
-    bool on_heap : 1 = false;          ///< made by spawn; freed by the last drop_ref
-    bool unclaimed_error : 1 = false;  ///< failed while a handle was held that may still ask
-    party_outcome outcome : 2 = party_outcome::none;
     std::uint16_t bound = 0;  ///< what it holds and must give back itself
     std::uint16_t refs = 1;
     party_state state = party_state::fresh;
@@ -143,18 +145,11 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core {
 // There may be a million of them.
 static_assert(sizeof(party) <= 64 || sizeof(void*) > 8);
 
-inline ready_item::ready_item(party& task) noexcept
-    : bits_(reinterpret_cast<std::uintptr_t>(&task)) {}
-inline party& ready_item::task() const noexcept { return *reinterpret_cast<party*>(bits_); }
-inline void ready_item::run() const noexcept {
-    if (is_call()) {
-        call().run(call());
-    } else {
-        task().run_leg();
-    }
+inline ready_item::ready_item(party& task) noexcept : ready_item(task, 0) {}
+inline party& ready_item::task() const noexcept {
+    return static_cast<party&>(*reinterpret_cast<ready_link*>(bits_));
 }
 inline void ready_queue::push(party& task) noexcept { append(ready_item(task), task); }
-inline ready_link& ready_queue::link_of(party& task) noexcept { return task; }
 
 inline void group_core::adopt(party& p) noexcept {
     detail::require(!ended, "a task group takes no more tasks once all it had have ended");
