@@ -85,7 +85,7 @@ party_outcome outcome_of_failure(const party& p) noexcept {
 
 namespace {
 
-// What both runtimes' libraries make of it, and what its moves leave behind: nothing to destroy.
+// libstdc++ and libc++ make it one pointer.
 static_assert(sizeof(std::exception_ptr) == sizeof(std::uintptr_t));
 
 union failure_word {
