@@ -37,6 +37,7 @@ enum class wake_reason : std::uint8_t { done, cut };
 enum class party_state : std::uint8_t { fresh, ready, running, parked, finished };
 enum class party_outcome : std::uint8_t { none, value, error, cancelled };
 
+/// What a party has to remember of itself, in bits.
 struct party_marks {
     bool cancel_pending : 1;
     bool on_heap : 1;          ///< made by spawn; freed by the last drop_ref
