@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -95,6 +96,7 @@ std::vector<connection_row> established(int server_port) {
     std::vector<connection_row> found;
     std::string line;
     while (std::getline(table, line)) {
+        if (line.find(ending.data()) == std::string::npos) continue;  // other tests have thousands
         std::istringstream words(line);
         std::string number, here, there, state, queues, timer, retried, user, timeouts;
         connection_row row;
@@ -162,6 +164,18 @@ class clients {
         ::getsockname(connection.get(), reinterpret_cast<sockaddr*>(&address), &size);
         return ntohs(address.sin_port);
     }
+    /// Who was stopped keeps its clients waiting for as long as the test looks: that is no hang.
+    bool ask_patiently(const unique_fd& connection) {
+        int before = phase_;
+        int answer = ask(connection);
+        while (answer == 0 && errno == EAGAIN) {
+            const int now = phase_;
+            if (before % 2 == 0 && before == now) break;
+            before = now;
+            answer = read_answer(connection);
+        }
+        return answer > 0;
+    }
     void go_on(const server& of) {
         int last_phase = phase_;
         for (int left = 3; !over_; --left) {
@@ -171,7 +185,7 @@ class clients {
             ++asked;
             if (!connection) {
                 ++refused;
-            } else if (ask(connection) > 0) {
+            } else if (ask_patiently(connection)) {
                 ++answered;
             } else {
                 const std::lock_guard held(mutex_);

@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -168,13 +169,19 @@ struct server {
     std::unique_ptr<program> running;
 };
 
-/// The pid that answered, or 0: the connection was cut before.
-inline int ask(const unique_fd& connection, char question = 'x') {
-    if (::send(connection.get(), &question, 1, MSG_NOSIGNAL) != 1) return 0;
+/// The pid that answered, or 0: the connection was cut before; or, if errno is EAGAIN, its patience
+/// was (see connect()).
+inline int read_answer(const unique_fd& connection) {
     std::string answer;
     char letter = 0;
+    errno = 0;
     while (::recv(connection.get(), &letter, 1, 0) == 1 && letter != '\n') answer += letter;
     return letter == '\n' ? std::stoi(answer) : 0;
+}
+/// The same, of a question.
+inline int ask(const unique_fd& connection, char question = 'x') {
+    if (::send(connection.get(), &question, 1, MSG_NOSIGNAL) != 1) return 0;
+    return read_answer(connection);
 }
 
 }  // namespace lariat::test
