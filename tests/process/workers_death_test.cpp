@@ -168,9 +168,9 @@ class clients {
     bool ask_patiently(const unique_fd& connection) {
         int before = phase_;
         int answer = ask(connection);
-        while (answer == 0 && errno == EAGAIN) {
+        while (answer == 0 && (errno == EAGAIN || errno == EINTR)) {
             const int now = phase_;
-            if (before % 2 == 0 && before == now) break;
+            if (errno == EAGAIN && before % 2 == 0 && before == now) break;
             before = now;
             answer = read_answer(connection);
         }
