@@ -1,9 +1,9 @@
 #include <lariat/loop/loop.hpp>
+#include <lariat/task/leg.hpp>
 
 #include "loop/expectation.hpp"
 #include "loop/first_loop.hpp"
 #include "loop/loop_state.hpp"
-#include "loop/ready_run.hpp"
 
 #include <cerrno>
 #include <cstdlib>

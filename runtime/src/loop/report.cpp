@@ -1,8 +1,8 @@
+#include <lariat/task/leg.hpp>
 #include <lariat/task/local.hpp>
 #include <lariat/task/trace.hpp>
 
 #include "loop/loop_state.hpp"
-#include "loop/ready_run.hpp"
 
 #include <chrono>
 #include <cstdio>

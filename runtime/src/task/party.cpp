@@ -1,13 +1,12 @@
 #include <lariat/base/error.hpp>
 #include <lariat/base/frame_allocator.hpp>
+#include <lariat/task/leg.hpp>
 #include <lariat/task/local.hpp>
 #include <lariat/task/promise.hpp>
 #include <lariat/task/scheduler.hpp>
 #include <lariat/task/task.hpp>
 #include <lariat/task/trace.hpp>
 #include <lariat/task/waiter.hpp>
-
-#include "task/leg.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,14 +1,15 @@
 #pragma once
 
+#include <lariat/base/config.hpp>
 #include <lariat/task/promise.hpp>
 #include <lariat/task/scheduler.hpp>
 #include <lariat/task/waiter.hpp>
 
 namespace lariat::detail {
 
-[[noreturn]] void returned_without_waiting(const party& p) noexcept;
-[[noreturn]] void ended_while_it_held(const party& p) noexcept;
-[[nodiscard]] party_outcome outcome_of_failure(const party& p) noexcept;
+[[noreturn]] LARIAT_EXPORT void returned_without_waiting(const party& p) noexcept;
+[[noreturn]] LARIAT_EXPORT void ended_while_it_held(const party& p) noexcept;
+[[nodiscard]] LARIAT_EXPORT party_outcome outcome_of_failure(const party& p) noexcept;
 
 /// Runs `p` until it waits or ends, inside the leg of `outer` if that is not null.
 ///
@@ -35,6 +36,14 @@ namespace lariat::detail {
     } else if (p.state == party_state::running) [[unlikely]] {
         returned_without_waiting(p);
     }
+}
+
+/// Runs what was taken from the ready queue of `home`: a call, or a leg of a task.
+[[gnu::always_inline]] inline void run_item(ready_item item, scheduler& home) noexcept {
+    if (item.is_call()) [[unlikely]]
+        return item.call().run(item.call());
+    home.budget = scheduler::leg_budget;
+    run_until_it_waits(item.task(), home, nullptr);
 }
 
 }  // namespace lariat::detail
