@@ -206,6 +206,6 @@ lariat::result<void> gather_write_awaiter::finish_nothrow() {
 const wait_kind close_awaiter::kind_of_wait{"a stream to be gone", &wait_queue::leave};
 
 close_awaiter::close_awaiter(detail::stream_state* stream) noexcept
-    : wait_point(kind_of_wait), stream_(stream) {}
+    : line_point(kind_of_wait), stream_(stream) {}
 
 }  // namespace lariat

@@ -8,9 +8,9 @@
 namespace bench {
 
 /// Waits in a line, as every primitive does: what a wait costs without the primitive's own work.
-class parked_in : public lariat::wait_point {
+class parked_in : public lariat::line_point {
  public:
-    explicit parked_in(lariat::wait_queue& line) : wait_point(kind_of_wait), line_(&line) {}
+    explicit parked_in(lariat::wait_queue& line) : line_point(kind_of_wait), line_(&line) {}
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {

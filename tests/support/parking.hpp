@@ -10,9 +10,9 @@ namespace lariat::test {
 /// The smallest primitive: a line to wait in until somebody wakes the first of it.
 class parking {
  public:
-    class awaiter : public wait_point {
+    class awaiter : public line_point {
      public:
-        explicit awaiter(wait_queue& line) noexcept : wait_point(kind_of_wait), line_(&line) {}
+        explicit awaiter(wait_queue& line) noexcept : line_point(kind_of_wait), line_(&line) {}
 
         template <class Promise>
         void await_suspend(std::coroutine_handle<Promise> frame) noexcept {

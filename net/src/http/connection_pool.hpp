@@ -133,10 +133,10 @@ class connection_pool : public std::enable_shared_from_this<connection_pool>, pr
     bool closed_ = false;
 };
 
-class connection_pool::acquire_awaiter : public wait_point {
+class connection_pool::acquire_awaiter : public line_point {
  public:
     acquire_awaiter(std::shared_ptr<connection_pool> pool, std::string host) noexcept
-        : wait_point(kind_of_wait), pool_(std::move(pool)), host_(std::move(host)) {}
+        : line_point(kind_of_wait), pool_(std::move(pool)), host_(std::move(host)) {}
     acquire_awaiter(acquire_awaiter&& other) noexcept = default;
 
     template <class Promise>

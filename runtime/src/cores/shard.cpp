@@ -13,9 +13,9 @@ namespace {
 
 const wait_kind idle_wait{"the calls to a sharded object to end", &wait_queue::leave};
 
-class idle_awaiter : public wait_point, public single_step {
+class idle_awaiter : public line_point, public single_step {
  public:
-    explicit idle_awaiter(wait_queue& line) noexcept : wait_point(idle_wait), line_(&line) {}
+    explicit idle_awaiter(wait_queue& line) noexcept : line_point(idle_wait), line_(&line) {}
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         line_->add(*this);

@@ -133,9 +133,9 @@ std::error_code message_state::refusal() const noexcept {
 
 void message_state::tell_rooms() noexcept {
     const bool over = closing || sending_error != 0;
-    list<waiter> others;
+    list<line_waiter> others;
     while (!rooms.empty()) {
-        waiter& each = rooms.pop_front();
+        line_waiter& each = rooms.pop_front();
         if (over || out.queued_bytes() <= static_cast<message_room&>(each).most_) {
             each.wake();
         } else {

@@ -294,7 +294,7 @@ void message_send::await_resume() {
 const wait_kind message_room::kind_of_wait{"messages to be sent", &message_room::leave};
 
 message_room::message_room(message_state* stream, std::size_t most) noexcept
-    : wait_point(kind_of_wait), stream_(stream), most_(most) {}
+    : line_point(kind_of_wait), stream_(stream), most_(most) {}
 
 bool message_room::must_wait() noexcept {
     if (!stream_ || stream_->refusal()) return false;
@@ -305,7 +305,7 @@ bool message_room::must_wait() noexcept {
 }
 
 void message_room::leave(waiter& w) noexcept {
-    w.unlink();
+    static_cast<line_waiter&>(w).unlink();
     w.wake(wake_reason::cut);
 }
 

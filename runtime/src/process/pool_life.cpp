@@ -26,10 +26,10 @@ namespace lariat::detail {
 
 namespace {
 
-class ended_wait : public wait_point, public single_step {
+class ended_wait : public line_point, public single_step {
  public:
     ended_wait(wait_queue& line, bool over) noexcept
-        : wait_point(kind_of_wait), line_(&line), over_(over) {}
+        : line_point(kind_of_wait), line_(&line), over_(over) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

@@ -4,9 +4,6 @@
 
 namespace lariat::detail {
 
-const wait_kind completion_line::kind_of_item{"nothing: it is never parked",
-                                              [](waiter&) noexcept {}};
-
 void completion_line::add(item& which, party& p) noexcept {
     which.line = this;
     which.running = &p;

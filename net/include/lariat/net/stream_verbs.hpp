@@ -129,7 +129,7 @@ class LARIAT_EXPORT write_awaiter : public detail::send_wait {
 };
 
 /// Waits until a stream that was closed is gone. Need not be awaited.
-class LARIAT_EXPORT close_awaiter : public wait_point {
+class LARIAT_EXPORT close_awaiter : public line_point {
  public:
     explicit close_awaiter(detail::stream_state* stream) noexcept;
 

@@ -47,10 +47,10 @@ struct listen_options {
 };
 
 /// Waits for a connection. Being cut, it has taken none.
-class LARIAT_EXPORT accept_awaiter : public wait_point {
+class LARIAT_EXPORT accept_awaiter : public line_point {
  public:
     explicit accept_awaiter(detail::listener_state* listener) noexcept
-        : wait_point(kind_of_wait), listener_(listener) {}
+        : line_point(kind_of_wait), listener_(listener) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

@@ -45,10 +45,10 @@ class LARIAT_EXPORT subprocess_ref {
 };
 
 /// Waits until a child has ended.
-class LARIAT_EXPORT subprocess_wait : public wait_point, public single_step {
+class LARIAT_EXPORT subprocess_wait : public line_point, public single_step {
  public:
     explicit subprocess_wait(subprocess_ref child) noexcept
-        : wait_point(kind_of_wait), child_(std::move(child)) {}
+        : line_point(kind_of_wait), child_(std::move(child)) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

@@ -151,7 +151,7 @@ class LARIAT_EXPORT message_send : public wait_point, public single_step {
 };
 
 /// Waits until no more than so many bytes wait to be sent.
-class LARIAT_EXPORT message_room : public wait_point, public single_step {
+class LARIAT_EXPORT message_room : public line_point, public single_step {
  public:
     message_room(message_state* stream, std::size_t most) noexcept;
 

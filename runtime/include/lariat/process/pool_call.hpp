@@ -165,9 +165,9 @@ class [[nodiscard("a call does nothing until it is awaited: co_await it")]] pool
 };
 
 /// Waits for the end of a call that goes on if the wait does not.
-class LARIAT_EXPORT call_wait : public wait_point, public single_step {
+class LARIAT_EXPORT call_wait : public line_point, public single_step {
  public:
-    explicit call_wait(worker_call& call) noexcept : wait_point(kind_of_wait), call_(&call) {}
+    explicit call_wait(worker_call& call) noexcept : line_point(kind_of_wait), call_(&call) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

@@ -29,8 +29,8 @@ namespace detail {
 /// Invariant    a task is in flight (this is its joiner), or on the line of those that ended, or
 ///              was given out
 struct LARIAT_EXPORT completion_line {
-    struct item : waiter, party_joiner {
-        item() noexcept : waiter(kind_of_item), party_joiner(&completion_line::item_ended) {}
+    struct item : list_link, party_joiner {
+        item() noexcept : party_joiner(&completion_line::item_ended) {}
         completion_line* line = nullptr;
         party* running = nullptr;  ///< null once it has ended
     };
@@ -46,7 +46,6 @@ struct LARIAT_EXPORT completion_line {
 
  private:
     static void item_ended(party_joiner& which) noexcept;
-    static const wait_kind kind_of_item;
 };
 
 /// Waits until one of them has ended.

@@ -52,16 +52,29 @@ namespace detail {
 [[noreturn]] LARIAT_EXPORT void throw_cancelled();
 }
 
-/// An awaiter that is one waiter: derive, write await_suspend (park or pass) and await_resume.
-struct wait_point : awaiter_base, waiter {
-    explicit wait_point(const wait_kind& what) noexcept : waiter(what) {}
-    explicit wait_point(set_later later) noexcept : waiter(later) {}
+namespace detail {
+
+template <class Waiter>
+struct basic_wait_point : awaiter_base, Waiter {
+    explicit basic_wait_point(const wait_kind& what) noexcept : Waiter(what) {}
+    explicit basic_wait_point(set_later later) noexcept : Waiter(later) {}
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     void throw_if_cut() const {
-        if (was_cut()) [[unlikely]]
-            detail::throw_cancelled();
+        if (this->was_cut()) [[unlikely]]
+            throw_cancelled();
     }
+};
+
+}  // namespace detail
+
+/// An awaiter that is one waiter: derive, write await_suspend (park or pass) and await_resume.
+struct wait_point : detail::basic_wait_point<waiter> {
+    using basic_wait_point::basic_wait_point;
+};
+/// The same for one that waits in a line.
+struct line_point : detail::basic_wait_point<line_waiter> {
+    using basic_wait_point::basic_wait_point;
 };
 
 /// The part of a coroutine's promise that every kind shares. It lies at one offset in every frame

@@ -8,14 +8,18 @@ namespace lariat {
 class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, private timer_entry {
  public:
     explicit sleep_awaiter(time_point until) noexcept
-        : wait_point(kind_of_wait), timer_entry(&due), until_(until) {}
+        : wait_point(kind_of_wait), timer_entry(&due) {
+        deadline = until;
+    }
     sleep_awaiter(sleep_awaiter&& other) noexcept
-        : wait_point(static_cast<wait_point&&>(other)), timer_entry(&due), until_(other.until_) {}
+        : wait_point(static_cast<wait_point&&>(other)), timer_entry(&due) {
+        deadline = other.deadline;
+    }
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = party_of(frame);
-        this_scheduler->timers.arm(*this, until_);
+        this_scheduler->timers.arm(*this, deadline);
         park(p, frame);
     }
     void await_resume() const { throw_if_cut(); }
@@ -24,8 +28,6 @@ class LARIAT_EXPORT sleep_awaiter : public wait_point, public single_step, priva
     static void due(timer_entry& self) noexcept;
     static void leave(waiter& w) noexcept;
     static const wait_kind kind_of_wait;
-
-    time_point until_;
 };
 
 /// Sleeps until `until`; never wakes early. A time that has passed still lets the others run once.

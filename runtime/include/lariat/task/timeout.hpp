@@ -29,7 +29,7 @@ auto finish_in_timeout(Awaiter& awaiter) {
 }
 
 template <class Awaiter>
-concept codes_in_timeout = finishes_nothrow<Awaiter> || std::is_base_of_v<wait_point, Awaiter>;
+concept codes_in_timeout = finishes_nothrow<Awaiter> || std::is_base_of_v<waiter, Awaiter>;
 
 template <class Awaitable>
 class [[nodiscard("a timeout does nothing until it is awaited")]] timeout_awaiter

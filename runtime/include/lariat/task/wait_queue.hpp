@@ -23,9 +23,9 @@ class wait_queue {
     }
 
     [[nodiscard]] bool empty() const noexcept { return line_.empty(); }
-    void add(waiter& w) noexcept { line_.push_back(w); }
+    void add(line_waiter& w) noexcept { line_.push_back(w); }
     /// Pre: not empty.
-    [[nodiscard]] waiter& front() noexcept { return line_.front(); }
+    [[nodiscard]] line_waiter& front() noexcept { return line_.front(); }
 
     /// Wakes the one who came first; false if there is none.
     bool wake_one() noexcept {
@@ -41,12 +41,12 @@ class wait_queue {
 
     /// The `cut` of waits that nothing but their place in the line binds.
     static void leave(waiter& w) noexcept {
-        w.unlink();
+        static_cast<line_waiter&>(w).unlink();
         w.wake(wake_reason::cut);
     }
 
  private:
-    list<waiter> line_;
+    list<line_waiter> line_;
 };
 
 }  // namespace lariat

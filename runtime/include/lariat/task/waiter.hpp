@@ -7,6 +7,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <utility>
 
 namespace lariat {
 
@@ -168,13 +169,12 @@ inline void group_core::start(party& p) noexcept {
 /// One suspended party in one place. It lies in the awaiter, and so in the frame that waits;
 /// primitives park and wake waiters and do not ask what they are.
 ///
-/// Lifetime     unlinked and not parked when it is destroyed or moved; a started wait keeps its
-///              frame
+/// Lifetime     not parked when it is destroyed or moved; a started wait keeps its frame
 /// Allocation   none
-struct waiter : list_link {
+struct waiter {
     explicit waiter(const wait_kind& what) noexcept : who(nullptr), kind(&what) {}
-    /// Pre: before it is parked it is put on a list and given its kind.
-    explicit waiter(set_later later) noexcept : list_link(later) {}
+    /// Pre: before it is parked it is given its kind.
+    explicit waiter(set_later) noexcept {}
     /// An awaiter may be moved until it is awaited: a fresh waiter takes its place.
     waiter(waiter&& other) noexcept : who(nullptr), kind(other.kind) {}
 
@@ -194,7 +194,7 @@ struct waiter : list_link {
     }
     [[nodiscard]] bool was_cut() const noexcept { return who->reason == wake_reason::cut; }
 
-    /// Puts the party on the ready queue; runs nobody. Pre: parked here, and on no list.
+    /// Puts the party on the ready queue; runs nobody. Pre: parked here, and in no line.
     void wake(wake_reason why = wake_reason::done) noexcept {
         party& p = *who;
         require_home();
@@ -214,6 +214,15 @@ struct waiter : list_link {
 
  private:
     LARIAT_EXPORT void check_thread() const noexcept;
+};
+
+/// One that waits in a line: see wait_queue. Unlinked when it is destroyed or moved.
+struct line_waiter : list_link, waiter {
+    explicit line_waiter(const wait_kind& what) noexcept : waiter(what) {}
+    /// Pre: before it is parked it is put on a list and given its kind.
+    explicit line_waiter(set_later later) noexcept : list_link(later), waiter(later) {}
+    /// See waiter.
+    line_waiter(line_waiter&& other) noexcept : waiter(std::move(other)) {}
 };
 
 }  // namespace lariat

@@ -70,10 +70,10 @@ class LARIAT_EXPORT barrier {
 };
 
 class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] barrier::awaiter
-    : public wait_point,
+    : public line_point,
       public single_step {
  public:
-    explicit awaiter(barrier& which) noexcept : wait_point(kind_of_wait), barrier_(&which) {}
+    explicit awaiter(barrier& which) noexcept : line_point(kind_of_wait), barrier_(&which) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

@@ -60,12 +60,12 @@ class LARIAT_EXPORT condition {
 };
 
 /// One who waits: first in the condition's line, then in that of the lock.
-class condition::wait_base : public wait_point {
+class condition::wait_base : public line_point {
  protected:
     using relock_action = void (*)(wait_base&) noexcept;
 
     wait_base(condition& which, relock_action relock) noexcept
-        : wait_point(kind_of_wait), relock_(relock), condition_(&which) {}
+        : line_point(kind_of_wait), relock_(relock), condition_(&which) {}
 
     void stand_in_line() noexcept {
         kind = &kind_of_wait;

@@ -20,9 +20,9 @@ namespace lariat::detail {
 /// Cost         what is there is taken without a suspension, and of a waiter's members none but
 ///              the mark of one that waits is set for it (sync/README.md)
 template <class Wait>
-class line_wait : public wait_point, public single_step {
+class line_wait : public line_point, public single_step {
  public:
-    line_wait() noexcept : wait_point(set_later()) { who = nullptr; }
+    line_wait() noexcept : line_point(set_later()) { who = nullptr; }
     line_wait(line_wait&& other) noexcept : line_wait() { other.require_unused(); }
 
     [[nodiscard, gnu::always_inline]] bool await_ready() {

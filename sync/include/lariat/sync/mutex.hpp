@@ -53,7 +53,7 @@ class mutex {
         unlock();
         return 1;
     }
-    void take_or_queue(waiter& w) noexcept {
+    void take_or_queue(line_waiter& w) noexcept {
         if (take()) {
             w.wake();
         } else {

@@ -52,9 +52,9 @@ class LARIAT_EXPORT once {
 };
 
 /// Waits until it is done, or this task's turn to do it: true.
-class once::turn : public wait_point, public single_step {
+class once::turn : public line_point, public single_step {
  public:
-    explicit turn(once& which) noexcept : wait_point(kind_of_wait), once_(&which) {}
+    explicit turn(once& which) noexcept : line_point(kind_of_wait), once_(&which) {}
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {

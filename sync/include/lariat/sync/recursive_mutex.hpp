@@ -90,7 +90,7 @@ class recursive_mutex {
         hand_on();
         return depth;
     }
-    void take_or_queue(waiter& w) noexcept {
+    void take_or_queue(line_waiter& w) noexcept {
         if (take(*w.who)) {
             w.wake();
         } else {

@@ -83,7 +83,7 @@ class LARIAT_EXPORT rw_mutex {
 };
 
 /// A place in the line, for either use.
-class rw_mutex::wait : public wait_point, public single_step {
+class rw_mutex::wait : public line_point, public single_step {
  public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
@@ -96,7 +96,7 @@ class rw_mutex::wait : public wait_point, public single_step {
 
  protected:
     wait(rw_mutex& which, const wait_kind& what, bool shared) noexcept
-        : wait_point(what), mutex_(&which), shared_(shared) {}
+        : line_point(what), mutex_(&which), shared_(shared) {}
 
     static void leave(waiter& w) noexcept;
 

@@ -30,7 +30,7 @@ inline void grant(waiter& w) noexcept {
 /// The same for the first in a line; false if there is none.
 inline bool grant_first(wait_queue& line) noexcept {
     if (line.empty()) return false;
-    waiter& first = line.front();
+    line_waiter& first = line.front();
     first.unlink();
     grant(first);
     return true;
