@@ -121,6 +121,19 @@ std::exception_ptr promise_base::take_failure() noexcept {
     return taken;
 }
 
+[[gnu::always_inline]] inline void group_core::adopt(party& p) noexcept {
+    detail::require(!ended, "a task group takes no more tasks once all it had have ended");
+    home = &detail::required_scheduler("starting a task");
+    p.enter(*this, home->current);
+    children.push_back(p);
+    ++pending;
+}
+
+void group_core::start(party& p) noexcept {
+    adopt(p);
+    home->ready.push(p);
+}
+
 void group_core::start_within(party& starter, party& p) noexcept {
     adopt(p);
     scheduler& loop = *home;

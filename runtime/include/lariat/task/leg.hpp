@@ -29,8 +29,7 @@ namespace lariat::detail {
     if (p.state == party_state::finished) {
         if (p.bound != 0) [[unlikely]]
             ended_while_it_held(p);
-        p.outcome = party_outcome::value;
-        if (promise_base::of(p.leaf).failed()) [[unlikely]]
+        if (promise_base::of(p.leaf).outermost_failed()) [[unlikely]]
             p.outcome = outcome_of_failure(p);
         p.owner().finish(p);
     } else if (p.state == party_state::running) [[unlikely]] {

@@ -139,6 +139,8 @@ struct LARIAT_EXPORT promise_base {
     /// Neither failed nor the outermost.
     [[nodiscard]] bool goes_on() const noexcept { return (state_ & mark) == 0; }
     [[nodiscard]] bool failed() const noexcept { return !goes_on() && state_ > taken_up; }
+    /// Pre: it has no continuation.
+    [[nodiscard]] bool outermost_failed() const noexcept { return state_ > taken_up; }
     /// Pre: failed.
     [[nodiscard]] std::exception_ptr failure() const noexcept;
     void fail(std::exception_ptr why) noexcept;

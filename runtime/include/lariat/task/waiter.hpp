@@ -36,7 +36,8 @@ struct party_joiner {
 
 enum class wake_reason : std::uint8_t { done, cut };
 enum class party_state : std::uint8_t { fresh, ready, running, parked, finished };
-enum class party_outcome : std::uint8_t { none, value, error, cancelled };
+/// Of a party that has finished.
+enum class party_outcome : std::uint8_t { value, error, cancelled };
 
 /// What a party has to remember of itself, in bits.
 struct party_marks {
@@ -152,19 +153,6 @@ inline party& ready_item::task() const noexcept {
     return static_cast<party&>(*reinterpret_cast<ready_link*>(bits_));
 }
 inline void ready_queue::push(party& task) noexcept { append(ready_item(task), task); }
-
-inline void group_core::adopt(party& p) noexcept {
-    detail::require(!ended, "a task group takes no more tasks once all it had have ended");
-    home = &detail::required_scheduler("starting a task");
-    p.enter(*this, home->current);
-    children.push_back(p);
-    ++pending;
-}
-
-inline void group_core::start(party& p) noexcept {
-    adopt(p);
-    home->ready.push(p);
-}
 
 /// One suspended party in one place. It lies in the awaiter, and so in the frame that waits;
 /// primitives park and wake waiters and do not ask what they are.
