@@ -40,7 +40,7 @@ constexpr std::size_t batch_bytes = 8 * 1024;  // given to the shared pool at a 
 constexpr std::size_t class_of(std::size_t bytes) noexcept { return frame_cache::class_of(bytes); }
 constexpr std::size_t size_of(std::size_t size_class) noexcept {
     if (size_class < frame_cache::fine_count)
-        return std::max<std::size_t>(size_class, 1) * frame_cache::granule;
+        return std::max(size_class * frame_cache::granule, sizeof(free_frame));
     return frame_cache::largest_fine +
            (size_class - frame_cache::fine_count + 1) * frame_cache::coarse_granule;
 }
@@ -60,6 +60,11 @@ struct uncut {
 
     [[nodiscard]] std::size_t size() const noexcept {
         return static_cast<std::size_t>(end - begin);
+    }
+    /// Leaves out what stands before a place that is aligned as a frame of that size may need.
+    void align_for(std::size_t frame) noexcept {
+        const auto at = reinterpret_cast<std::uintptr_t>(begin);
+        if (frame % 16 == 0 && at % 16 != 0 && begin != end) begin += 8;
     }
 };
 
@@ -110,7 +115,7 @@ struct shared_pool {
     free_frame* take_batch(std::size_t size_class) noexcept;
     free_frame* take_one(std::size_t size_class) noexcept;
     void put_piece(const uncut& piece) noexcept;
-    uncut take_piece(std::size_t at_least);
+    uncut take_piece(std::size_t frame);
     uncut add_chunk();
 };
 static_assert(std::is_trivially_destructible_v<shared_pool>);
@@ -141,11 +146,12 @@ void shared_pool::put_piece(const uncut& piece) noexcept {
 }
 
 /// Pieces that are too small are dropped: at most one frame's size of 64 KiB.
-uncut shared_pool::take_piece(std::size_t at_least) {
+uncut shared_pool::take_piece(std::size_t frame) {
     while (pieces != nullptr) {
-        const uncut piece = pieces->piece;
+        uncut piece = pieces->piece;
         pieces = pieces->next;
-        if (piece.size() >= at_least) return piece;
+        piece.align_for(frame);
+        if (piece.size() >= frame) return piece;
     }
     return add_chunk();
 }
@@ -263,6 +269,7 @@ void* refill(thread_record& me, std::size_t size_class) {
         const std::lock_guard lock(pool.mutex);
         list = pool.take_batch(size_class);
         if (list == nullptr) {
+            me.rest.align_for(size);
             if (me.rest.size() < size) me.rest = pool.take_piece(size);
             listed = std::max<std::size_t>(std::min(me.rest.size(), carve_bytes) / size, 1);
             list = cut(me.rest, size, listed);

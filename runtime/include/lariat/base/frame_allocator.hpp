@@ -23,7 +23,7 @@ struct free_frame {
 /// thread that is ending, a test that counts allocations and a library built with AddressSanitizer
 /// cost the fast path nothing.
 struct frame_cache {
-    static constexpr std::size_t granule = 16;  // the alignment operator new promises
+    static constexpr std::size_t granule = 8;
     static constexpr std::size_t largest_fine = 2048;
     static constexpr std::size_t coarse_granule = 256;
     static constexpr std::size_t largest = 8192;
@@ -59,10 +59,11 @@ LARIAT_EXPORT void deallocate_frame_slowly(void* frame, std::size_t bytes) noexc
 
 }  // namespace detail
 
-/// Memory for a coroutine frame or another small record, aligned to 16 bytes.
+/// Memory for a coroutine frame or another small record, aligned to 16 bytes where its size is a
+/// multiple of 16, and to 8 else: no object is aligned to more than divides its size.
 ///
 /// Threads      any thread; a frame may be given back on another thread than its maker's
-/// Allocation   from this thread's list of the size class (16 bytes a step, above 2,048 bytes 256),
+/// Allocation   from this thread's list of the size class (8 bytes a step, above 2,048 bytes 256),
 ///              else a batch of the shared pool, else a chunk of 64 KiB (2 MiB of huge pages once
 ///              there are 4 MiB), which is kept for the life of the process; above 8,192 bytes
 ///              operator new
