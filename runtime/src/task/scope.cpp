@@ -6,9 +6,9 @@ namespace lariat {
 
 void inner_scope::enter(party& p) noexcept {
     detail::require(owner_ == nullptr, "a cancel scope is entered once at a time");
-    parent_ = p.scope;
+    parent_ = &p.scope();
     owner_ = &p;
-    p.scope = this;
+    p.push_scope(*this);
     if (marks_.cancelled || parent_->marks_.effective) [[unlikely]] {
         marks_.effective = marks_.cancelled || !marks_.shields;
         p.cancel_pending = marks_.effective;
@@ -16,8 +16,8 @@ void inner_scope::enter(party& p) noexcept {
 }
 
 void inner_scope::leave() noexcept {
-    detail::require(owner_->scope == this, "cancel scopes of one task must end innermost first");
-    owner_->scope = parent_;
+    detail::require(&owner_->scope() == this, "cancel scopes of one task must end innermost first");
+    owner_->pop_scope(*this);
     if (marks_.effective || parent_->marks_.effective) [[unlikely]] {
         owner_->cancel_pending = parent_->marks_.effective;
         marks_.effective = false;
@@ -46,10 +46,10 @@ void scope_core::cancel_in(party* owner) noexcept {
 // among them on the worklist, and cuts the party's wait if its innermost scope is reached.
 void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept {
     scope_core* nearest_shield = nullptr;
-    for (scope_core* at = p.scope; at != &from; at = at->parent_) {
+    for (scope_core* at = &p.scope(); at != &from; at = at->parent_) {
         if (at->marks_.shields) nearest_shield = at;
     }
-    scope_core* at = nearest_shield != nullptr ? nearest_shield->parent_ : p.scope;
+    scope_core* at = nearest_shield != nullptr ? nearest_shield->parent_ : &p.scope();
     for (;; at = at->parent_) {
         if (!at->marks_.effective) {
             at->marks_.effective = true;

@@ -88,7 +88,7 @@ void leave_children(const group_core& group, std::size_t depth, std::vector<entr
 }
 
 void leave_children(const party& p, std::size_t depth, std::vector<entry>& left) {
-    for (const scope_core* at = p.scope; at != &p; at = at->parent()) {
+    for (const scope_core* at = &p.scope(); at != &p; at = at->parent()) {
         if (at->is_group()) leave_children(static_cast<const group_core&>(*at), depth, left);
     }
 }

@@ -4,6 +4,7 @@
 #include <lariat/base/list.hpp>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace lariat {
 
@@ -73,7 +74,10 @@ class LARIAT_EXPORT inner_scope : public scope_core {
     /// Pre: the innermost scope of its party.
     void leave() noexcept;
 
+    friend struct party;
+
     party* owner_ = nullptr;
+    std::uintptr_t beside_ = 0;  // of a party's outermost one: the party's own word
 };
 
 /// A scope that owns parties: a task group, a gather, the root of a run.

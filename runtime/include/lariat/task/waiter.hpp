@@ -54,7 +54,7 @@ struct party_marks {
 ///              running -> finished (its outermost frame is done); a cancelled fresh party finishes
 ///              without having run
 struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
-    party() noexcept : party_marks{}, scope(this) {}
+    party() noexcept : party_marks{} {}
     ~party() {
         if (beside_ != 0) [[unlikely]]
             drop_locals(*this);
@@ -88,32 +88,55 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
             marks_.effective = marks_.cancelled || (!marks_.shields && group.marks_.effective);
             cancel_pending = marks_.effective;
         }
-        if (parent != nullptr && parent->beside_ != 0) [[unlikely]]
+        if (parent != nullptr && parent->word() != 0) [[unlikely]]
             inherit_locals(*this, *parent);
     }
 
-    [[nodiscard]] bool is_joined() const noexcept { return (beside_ & joiner_mark) != 0; }
+    /// The innermost: an inner_scope, or this.
+    [[nodiscard]] scope_core& scope() noexcept {
+        if ((beside_ & scope_mark) == 0) return *this;
+        return *reinterpret_cast<inner_scope*>(beside_ & ~scope_mark);
+    }
+    [[nodiscard]] const scope_core& scope() const noexcept {
+        return const_cast<party&>(*this).scope();
+    }
+    void push_scope(inner_scope& innermost) noexcept {
+        if ((beside_ & scope_mark) == 0) innermost.beside_ = beside_;
+        beside_ = reinterpret_cast<std::uintptr_t>(&innermost) | scope_mark;
+    }
+    /// Pre: the innermost.
+    void pop_scope(const inner_scope& innermost) noexcept {
+        if (innermost.parent_ == this) {
+            beside_ = innermost.beside_;
+        } else {
+            auto* outer = static_cast<inner_scope*>(innermost.parent_);
+            beside_ = reinterpret_cast<std::uintptr_t>(outer) | scope_mark;
+        }
+    }
+
+    [[nodiscard]] bool is_joined() const noexcept { return (word() & joiner_mark) != 0; }
     /// Pre: is_joined().
     [[nodiscard]] party_joiner& joiner() const noexcept {
-        return *reinterpret_cast<party_joiner*>(beside_ & ~joiner_mark);
+        return *reinterpret_cast<party_joiner*>(word() & ~joiner_mark);
     }
     /// Pre: not is_joined().
     void set_joiner(party_joiner& told) noexcept {
-        told.locals = reinterpret_cast<local_node*>(beside_);
-        beside_ = reinterpret_cast<std::uintptr_t>(&told) | joiner_mark;
+        std::uintptr_t& own = word();
+        told.locals = reinterpret_cast<local_node*>(own);
+        own = reinterpret_cast<std::uintptr_t>(&told) | joiner_mark;
     }
     /// Pre: is_joined().
-    void drop_joiner() noexcept { beside_ = reinterpret_cast<std::uintptr_t>(joiner().locals); }
+    void drop_joiner() noexcept { word() = reinterpret_cast<std::uintptr_t>(joiner().locals); }
 
     /// Task-local values, and its name if it has one.
     [[nodiscard]] local_node* locals() const noexcept {
-        return is_joined() ? joiner().locals : reinterpret_cast<local_node*>(beside_);
+        return is_joined() ? joiner().locals : reinterpret_cast<local_node*>(word());
     }
     void set_locals(local_node* chain) noexcept {
         if (is_joined()) {
             joiner().locals = chain;
         } else {
-            beside_ = reinterpret_cast<std::uintptr_t>(chain);
+            word() = reinterpret_cast<std::uintptr_t>(chain);
         }
     }
 
@@ -135,18 +158,27 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
     party_state state = party_state::fresh;
     wake_reason reason = wake_reason::done;
     std::coroutine_handle<> leaf;  ///< resumed next; the outermost frame when fresh or finished
-    scope_core* scope;             ///< the innermost: an inner_scope, or this
 
  private:
     void free_spawned() noexcept;
 
     static constexpr std::uintptr_t joiner_mark = 1;
+    static constexpr std::uintptr_t scope_mark = 2;
 
-    std::uintptr_t beside_ = 0;  // its joiner, marked; or its task-locals
+    /// Its joiner, marked, or its task-locals: here, or in its outermost inner scope.
+    [[nodiscard]] std::uintptr_t& word() noexcept {
+        if ((beside_ & scope_mark) == 0) return beside_;
+        auto* at = reinterpret_cast<inner_scope*>(beside_ & ~scope_mark);
+        while (at->parent_ != this) at = static_cast<inner_scope*>(at->parent_);
+        return at->beside_;
+    }
+    [[nodiscard]] std::uintptr_t word() const noexcept { return const_cast<party&>(*this).word(); }
+
+    std::uintptr_t beside_ = 0;  // its innermost inner scope, marked; or that word
 };
 
 // There may be a million of them.
-static_assert(sizeof(party) <= 64 || sizeof(void*) > 8);
+static_assert(sizeof(party) <= 56 || sizeof(void*) > 8);
 
 inline ready_item::ready_item(party& task) noexcept : ready_item(task, 0) {}
 inline party& ready_item::task() const noexcept {
