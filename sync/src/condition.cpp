@@ -11,7 +11,7 @@ void condition::notify(std::size_t n) noexcept {
 }
 
 void condition::wait_base::take_lock() noexcept {
-    kind = &kind_of_relock;
+    set_kind(kind_of_relock);
     relock_(*this);
 }
 

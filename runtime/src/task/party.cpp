@@ -166,7 +166,7 @@ void waiter::check_thread() const noexcept {
                  "(a task that waits for %s was to be woken).\n"
                  "  wrong: event.set() from a plain thread\n"
                  "  right: loop.post([&] { event.set(); })\n",
-                 kind->name);
+                 kind().name);
     std::abort();
 }
 

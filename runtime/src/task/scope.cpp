@@ -65,7 +65,7 @@ void scope_core::spread(party& p, scope_core& from, group_core*& work) noexcept 
     p.cancel_pending = true;
     if (p.state != party_state::parked) return;
     p.parked->require_home();
-    p.parked->kind->cut(*p.parked);
+    p.parked->kind().cut(*p.parked);
 }
 
 void group_core::open_root() noexcept {

@@ -67,7 +67,7 @@ void append_party(const party& p, std::size_t depth, std::string& out) {
     std::string margin(std::min(depth, columns) * 4, ' ');
     if (depth > columns) margin += "[" + std::to_string(depth) + "] ";
     out += margin + describe_party(p) + " " + word(p.state);
-    if (p.state == party_state::parked) out += p.parked->kind->name;
+    if (p.state == party_state::parked) out += p.parked->kind().name;
     if (p.cancel_pending) out += " (cancelled)";
     out += '\n';
     const std::string trace = trace_of(p);

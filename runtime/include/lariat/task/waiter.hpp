@@ -34,6 +34,12 @@ struct party_joiner {
     local_node* locals = nullptr;
 };
 
+/// A line whose waits are of one kind: those that say so keep its address, and not their kind's.
+struct wait_line {
+    explicit constexpr wait_line(const wait_kind* what) noexcept : kind(what) {}
+    const wait_kind* kind;
+};
+
 enum class wake_reason : std::uint8_t { done, cut };
 enum class party_state : std::uint8_t { fresh, ready, running, parked, finished };
 /// Of a party that has finished.
@@ -192,11 +198,12 @@ inline void ready_queue::push(party& task) noexcept { append(ready_item(task), t
 /// Lifetime     not parked when it is destroyed or moved; a started wait keeps its frame
 /// Allocation   none
 struct waiter {
-    explicit waiter(const wait_kind& what) noexcept : who(nullptr), kind(&what) {}
+    explicit waiter(const wait_kind& what) noexcept : who(nullptr), what_(bits_of(&what)) {}
+    explicit waiter(wait_line& line) noexcept : who(nullptr), what_(bits_of(&line) | line_mark) {}
     /// Pre: before it is parked it is given its kind.
     explicit waiter(set_later) noexcept {}
     /// An awaiter may be moved until it is awaited: a fresh waiter takes its place.
-    waiter(waiter&& other) noexcept : who(nullptr), kind(other.kind) {}
+    waiter(waiter&& other) noexcept : who(nullptr), what_(other.what_ & ~arm_mark) {}
 
     void park(party& p, std::coroutine_handle<> frame) noexcept {
         who = &p;
@@ -229,16 +236,40 @@ struct waiter {
             check_thread();
     }
 
+    [[nodiscard]] const wait_kind& kind() const noexcept {
+        if ((what_ & line_mark) != 0) return *line().kind;
+        return *reinterpret_cast<const wait_kind*>(what_ & ~arm_mark);
+    }
+    void set_kind(const wait_kind& what) noexcept { what_ = bits_of(&what); }
+    void set_line(wait_line& line) noexcept { what_ = bits_of(&line) | line_mark; }
+    /// Pre: made with one.
+    [[nodiscard]] wait_line& line() const noexcept {
+        return *reinterpret_cast<wait_line*>(what_ & ~(line_mark | arm_mark));
+    }
+    /// Whether it waits for a select, which sets and clears that.
+    [[nodiscard]] bool is_arm() const noexcept { return (what_ & arm_mark) != 0; }
+    void set_arm() noexcept { what_ |= arm_mark; }
+    void clear_arm() noexcept { what_ &= ~arm_mark; }
+
     party* who;
-    const wait_kind* kind;
 
  private:
+    static constexpr std::uintptr_t line_mark = 1;
+    static constexpr std::uintptr_t arm_mark = 2;
+    static std::uintptr_t bits_of(const void* what) noexcept {
+        return reinterpret_cast<std::uintptr_t>(what);
+    }
     LARIAT_EXPORT void check_thread() const noexcept;
+
+    std::uintptr_t what_;  // its kind, or its line, marked
 };
 
 /// One that waits in a line: see wait_queue. Unlinked when it is destroyed or moved.
 struct line_waiter : list_link, waiter {
     explicit line_waiter(const wait_kind& what) noexcept : waiter(what) {}
+    explicit line_waiter(wait_line& line) noexcept : waiter(line) {}
+    /// The same, and what else is said of set_later.
+    line_waiter(wait_line& line, set_later later) noexcept : list_link(later), waiter(line) {}
     /// Pre: before it is parked it is put on a list and given its kind.
     explicit line_waiter(set_later later) noexcept : list_link(later), waiter(later) {}
     /// See waiter.

@@ -81,7 +81,7 @@ const wait_kind condition_wait::kind_of_relock{"the lock of a shm::condition, to
 
 void condition_wait::wait_for_lock() noexcept {
     notified_ = true;
-    kind = &kind_of_relock;
+    set_kind(kind_of_relock);
 }
 
 bool condition_wait::go_on() noexcept {

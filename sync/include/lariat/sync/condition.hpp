@@ -68,7 +68,7 @@ class condition::wait_base : public line_point {
         : line_point(kind_of_wait), relock_(relock), condition_(&which) {}
 
     void stand_in_line() noexcept {
-        kind = &kind_of_wait;
+        set_kind(kind_of_wait);
         cut_ = false;
         condition_->line_.add(*this);
     }

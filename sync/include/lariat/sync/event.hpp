@@ -16,14 +16,16 @@ namespace lariat {
 /// Threads      one loop; from another thread: loop.post
 /// Lifetime     outlives those who wait (asserted)
 /// Allocation   none
-class event {
+class event : private wait_queue {
  public:
     class awaiter;
+
+    event() noexcept : wait_queue(&kind_of_wait) {}
 
     /// Wakes all who wait, and lets pass whoever comes, until clear(). Runs nobody.
     void set() noexcept {
         set_ = true;
-        detail::grant_all(line_);
+        detail::grant_all(*this);
     }
     void clear() noexcept { set_ = false; }
     [[nodiscard]] bool is_set() const noexcept { return set_; }
@@ -33,23 +35,22 @@ class event {
     [[nodiscard]] awaiter wait() noexcept;
 
  private:
-    wait_queue line_;
+    static constexpr wait_kind kind_of_wait{"an event to be set", &wait_queue::leave};
+
     bool set_ = false;
 };
 
 class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] event::awaiter
     : public detail::selectable_wait<event::awaiter> {
  public:
-    static constexpr wait_kind kind_of_wait{"an event to be set", &wait_queue::leave};
+    explicit awaiter(event& which) noexcept : selectable_wait(which) {}
 
-    explicit awaiter(event& which) noexcept : event_(&which) {}
-
-    [[nodiscard]] bool attempt() const noexcept { return event_->set_; }
-    void join_line() noexcept { event_->line_.add(*this); }
+    [[nodiscard]] bool attempt() const noexcept { return which().set_; }
+    void join_line() noexcept { which().add(*this); }
     void result() const noexcept {}
 
  private:
-    event* event_;
+    [[nodiscard]] event& which() const noexcept { return static_cast<event&>(line()); }
 };
 
 inline event::awaiter event::wait() noexcept { return awaiter(*this); }

@@ -23,7 +23,12 @@ template <class Wait>
 class line_wait : public line_point, public single_step {
  public:
     line_wait() noexcept : line_point(set_later()) { who = nullptr; }
-    line_wait(line_wait&& other) noexcept : line_wait() { other.require_unused(); }
+    /// For a line whose waits are of one kind: no kind_of_wait is to be written then.
+    explicit line_wait(wait_line& line) noexcept : line_point(line, set_later()) {}
+    line_wait(line_wait&& other) noexcept : line_wait() {
+        other.require_unused();
+        if constexpr (keeps_its_line) this->set_line(other.line());
+    }
 
     [[nodiscard, gnu::always_inline]] bool await_ready() {
         require_unused();
@@ -34,7 +39,11 @@ class line_wait : public line_point, public single_step {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = party_of(frame);
-        kind = &Wait::kind_of_wait;
+        if constexpr (keeps_its_line) {
+            this->clear_arm();
+        } else {
+            this->set_kind(Wait::kind_of_wait);
+        }
         if (this_scheduler->budget == 0) [[unlikely]] {
             who = &p;
             p.reason = wake_reason::done;
@@ -70,6 +79,8 @@ class line_wait : public line_point, public single_step {
     }
 
  private:
+    static constexpr bool keeps_its_line = !requires { Wait::kind_of_wait; };
+
     [[nodiscard]] Wait& self() noexcept { return static_cast<Wait&>(*this); }
 };
 

@@ -20,7 +20,7 @@ LARIAT_EXPORT extern const late_arm_reports to_the_select;
 ///
 /// Pre: `w` is on no list · Cost: beside wake(), one predicted branch; O(arms) for an arm.
 inline void grant(waiter& w) noexcept {
-    if (w.kind == &arm_of_select) [[unlikely]] {
+    if (w.is_arm()) [[unlikely]] {
         grant_arm(w);
     } else {
         w.wake();
@@ -71,10 +71,12 @@ concept selectable = prompt_arm<Arm> || late_arm<Arm>;
 template <class Wait>
 class selectable_wait : public line_wait<Wait> {
  public:
+    using line_wait<Wait>::line_wait;
     void enlist(party& p) noexcept {
         this->require_unused();
         this->who = &p;
-        this->kind = &arm_of_select;
+        if constexpr (requires { Wait::kind_of_wait; }) this->set_kind(arm_of_select);
+        this->set_arm();
         static_cast<Wait&>(*this).join_line();
     }
     void withdraw() noexcept {
