@@ -50,7 +50,8 @@ class filled_frames {
     }
     void add(std::size_t bytes) {
         void* memory = allocate_frame(bytes);
-        CHECK(reinterpret_cast<std::uintptr_t>(memory) % 16 == 0);
+        const std::size_t alignment = bytes % 16 == 0 ? 16 : 8;
+        CHECK(reinterpret_cast<std::uintptr_t>(memory) % alignment == 0);
         std::memset(memory, mark(), bytes);
         frames_.emplace_back(memory, bytes);
     }

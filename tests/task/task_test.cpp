@@ -10,7 +10,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -247,6 +251,34 @@ TEST_CASE_FIXTURE(test_loop, "task: out of memory for a child's frame fails that
         co_return value;
     });
     CHECK(got == 11);
+}
+
+/// Whether a local of the strictest alignment that frames have is where it may be.
+template <std::size_t Words>
+task<bool> holds_long_double() {
+    long double strict = 1;
+    std::array<std::uint64_t, Words> beside{};
+    co_await yield_now();
+    beside.fill(static_cast<std::uint64_t>(strict));
+    const bool whole = std::ranges::all_of(beside, [](std::uint64_t word) { return word == 1; });
+    co_return whole && reinterpret_cast<std::uintptr_t>(&strict) % alignof(long double) == 0;
+}
+
+template <std::size_t... Words>
+task<bool> hold_long_doubles(std::index_sequence<Words...>) {
+    std::vector<join_handle<bool>> started;
+    for (int round = 0; round < 100; ++round)
+        (started.push_back(spawn(holds_long_double<Words>())), ...);
+    bool all = true;
+    for (auto& each : started) {
+        const bool one = co_await std::move(each);
+        all = all && one;
+    }
+    co_return all;
+}
+
+TEST_CASE_FIXTURE(test_loop, "task: a frame is aligned for what it holds, whatever lies beside it") {
+    CHECK(run(hold_long_doubles(std::make_index_sequence<40>())));
 }
 
 TEST_CASE("task: awaiting one that was moved from stops with the rule") {

@@ -7,7 +7,8 @@ namespace lariat::detail {
 void completion_line::add(item& which, party& p) noexcept {
     which.line = this;
     which.running = &p;
-    p.set_joiner(which);
+    const bool joins = p.set_joiner(which);
+    require(joins, "a task that as_completed waits for is its own");
     ++left;
 }
 
@@ -15,7 +16,7 @@ void completion_line::abandon(item& which) noexcept {
     which.unlink();
     party* const p = std::exchange(which.running, nullptr);
     if (p == nullptr) return;
-    p->drop_joiner();
+    p->take_joiner();
     p->cancel();
 }
 

@@ -17,7 +17,7 @@ void party_ref::drop_held() noexcept {
 const wait_kind join_awaiter::kind_of_wait{"a task to end", &join_awaiter::leave};
 
 void join_awaiter::leave(waiter& w) noexcept {
-    static_cast<join_awaiter&>(w).target_->drop_joiner();
+    static_cast<join_awaiter&>(w).target_->take_joiner();
     w.wake(wake_reason::cut);
 }
 

@@ -9,16 +9,17 @@ void inner_scope::enter(party& p) noexcept {
     parent_ = &p.scope();
     owner_ = &p;
     p.push_scope(*this);
-    if (marks_.cancelled || parent_->marks_.effective) [[unlikely]] {
+    if (marks_.cancelled || p.cancel_pending) [[unlikely]] {  // invariant 2
         marks_.effective = marks_.cancelled || !marks_.shields;
         p.cancel_pending = marks_.effective;
     }
 }
 
 void inner_scope::leave() noexcept {
-    detail::require(&owner_->scope() == this, "cancel scopes of one task must end innermost first");
+    detail::require(owner_->is_innermost(*this),
+                    "cancel scopes of one task must end innermost first");
     owner_->pop_scope(*this);
-    if (marks_.effective || parent_->marks_.effective) [[unlikely]] {
+    if (marks_.effective || marks_.shields) [[unlikely]] {  // else nor is the parent, invariant 1
         owner_->cancel_pending = parent_->marks_.effective;
         marks_.effective = false;
     }
@@ -88,11 +89,7 @@ void group_core::finish(party& p) noexcept {
     p.list_link::unlink();
     --pending;
     child_finished(*this, p);
-    if (p.is_joined()) {
-        party_joiner& told = p.joiner();
-        p.drop_joiner();
-        told.joined(told);
-    }
+    if (party_joiner* told = p.take_joiner()) told->joined(*told);
     p.drop_ref();
     if (pending == 0 && waiting != nullptr) {
         waiter& owner = *waiting;

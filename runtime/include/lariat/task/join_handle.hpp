@@ -53,8 +53,8 @@ class LARIAT_EXPORT join_awaiter : public wait_point, public single_step, privat
         party& p = party_of(frame);
         require(&p != target_, "a task cannot wait for itself");
         if (target_->state == party_state::finished) return pass(p, frame);
-        require(!target_->is_joined(), "one task at a time may await a join_handle");
-        target_->set_joiner(*this);
+        const bool joins = target_->set_joiner(*this);
+        require(joins, "one task at a time may await a join_handle");
         park(p, frame);
         return true;
     }

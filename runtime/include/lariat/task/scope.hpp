@@ -77,7 +77,7 @@ class LARIAT_EXPORT inner_scope : public scope_core {
     friend struct party;
 
     party* owner_ = nullptr;
-    std::uintptr_t beside_ = 0;  // of a party's outermost one: the party's own word
+    std::uintptr_t before_ = 0;  // what stood in the party's place of it: see party::word()
 };
 
 /// A scope that owns parties: a task group, a gather, the root of a run.

@@ -62,7 +62,7 @@ struct party_marks {
 struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
     party() noexcept : party_marks{} {}
     ~party() {
-        if (beside_ != 0) [[unlikely]]
+        if (innermost_ != 0) [[unlikely]]
             drop_locals(*this);
     }
     party(const party&) = delete;
@@ -94,55 +94,57 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
             marks_.effective = marks_.cancelled || (!marks_.shields && group.marks_.effective);
             cancel_pending = marks_.effective;
         }
-        if (parent != nullptr && parent->word() != 0) [[unlikely]]
+        if (parent != nullptr && parent->innermost_ != 0 && parent->word() != 0) [[unlikely]]
             inherit_locals(*this, *parent);
     }
 
     /// The innermost: an inner_scope, or this.
     [[nodiscard]] scope_core& scope() noexcept {
-        if ((beside_ & scope_mark) == 0) return *this;
-        return *reinterpret_cast<inner_scope*>(beside_ & ~scope_mark);
+        if ((innermost_ & scope_mark) == 0) return *this;
+        return scope_at(innermost_);
     }
     [[nodiscard]] const scope_core& scope() const noexcept {
         return const_cast<party&>(*this).scope();
     }
-    void push_scope(inner_scope& innermost) noexcept {
-        if ((beside_ & scope_mark) == 0) innermost.beside_ = beside_;
-        beside_ = reinterpret_cast<std::uintptr_t>(&innermost) | scope_mark;
+    [[nodiscard]] bool is_innermost(const inner_scope& scope) const noexcept {
+        return innermost_ == word_of(scope);
+    }
+    void push_scope(inner_scope& scope) noexcept {
+        scope.before_ = innermost_;
+        innermost_ = word_of(scope);
     }
     /// Pre: the innermost.
-    void pop_scope(const inner_scope& innermost) noexcept {
-        if (innermost.parent_ == this) {
-            beside_ = innermost.beside_;
-        } else {
-            auto* outer = static_cast<inner_scope*>(innermost.parent_);
-            beside_ = reinterpret_cast<std::uintptr_t>(outer) | scope_mark;
-        }
-    }
+    void pop_scope(const inner_scope& scope) noexcept { innermost_ = scope.before_; }
 
-    [[nodiscard]] bool is_joined() const noexcept { return (word() & joiner_mark) != 0; }
-    /// Pre: is_joined().
-    [[nodiscard]] party_joiner& joiner() const noexcept {
-        return *reinterpret_cast<party_joiner*>(word() & ~joiner_mark);
-    }
-    /// Pre: not is_joined().
-    void set_joiner(party_joiner& told) noexcept {
+    /// False if it has one.
+    [[nodiscard]] bool set_joiner(party_joiner& told) noexcept {
         std::uintptr_t& own = word();
+        if ((own & joiner_mark) != 0) return false;
         told.locals = reinterpret_cast<local_node*>(own);
-        own = reinterpret_cast<std::uintptr_t>(&told) | joiner_mark;
+        own = reinterpret_cast<std::uintptr_t>(&told) + joiner_mark;
+        return true;
     }
-    /// Pre: is_joined().
-    void drop_joiner() noexcept { word() = reinterpret_cast<std::uintptr_t>(joiner().locals); }
+    /// Null if it has none.
+    party_joiner* take_joiner() noexcept {
+        std::uintptr_t& own = word();
+        if ((own & joiner_mark) == 0) return nullptr;
+        party_joiner& told = joiner_at(own);
+        own = reinterpret_cast<std::uintptr_t>(told.locals);
+        return &told;
+    }
 
     /// Task-local values, and its name if it has one.
     [[nodiscard]] local_node* locals() const noexcept {
-        return is_joined() ? joiner().locals : reinterpret_cast<local_node*>(word());
+        const std::uintptr_t own = word();
+        if ((own & joiner_mark) != 0) return joiner_at(own).locals;
+        return reinterpret_cast<local_node*>(own);
     }
     void set_locals(local_node* chain) noexcept {
-        if (is_joined()) {
-            joiner().locals = chain;
+        std::uintptr_t& own = word();
+        if ((own & joiner_mark) != 0) {
+            joiner_at(own).locals = chain;
         } else {
-            word() = reinterpret_cast<std::uintptr_t>(chain);
+            own = reinterpret_cast<std::uintptr_t>(chain);
         }
     }
 
@@ -171,16 +173,25 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
     static constexpr std::uintptr_t joiner_mark = 1;
     static constexpr std::uintptr_t scope_mark = 2;
 
-    /// Its joiner, marked, or its task-locals: here, or in its outermost inner scope.
+    static std::uintptr_t word_of(const inner_scope& scope) noexcept {
+        return reinterpret_cast<std::uintptr_t>(&scope) + scope_mark;
+    }
+    static inner_scope& scope_at(std::uintptr_t marked) noexcept {
+        return *reinterpret_cast<inner_scope*>(marked - scope_mark);
+    }
+    static party_joiner& joiner_at(std::uintptr_t marked) noexcept {
+        return *reinterpret_cast<party_joiner*>(marked - joiner_mark);
+    }
+    /// Its joiner, marked, or its task-locals: few have either, or a scope, so that the three share
+    /// a place. A scope keeps what stood there before it.
     [[nodiscard]] std::uintptr_t& word() noexcept {
-        if ((beside_ & scope_mark) == 0) return beside_;
-        auto* at = reinterpret_cast<inner_scope*>(beside_ & ~scope_mark);
-        while (at->parent_ != this) at = static_cast<inner_scope*>(at->parent_);
-        return at->beside_;
+        std::uintptr_t* at = &innermost_;
+        while ((*at & scope_mark) != 0) at = &scope_at(*at).before_;
+        return *at;
     }
     [[nodiscard]] std::uintptr_t word() const noexcept { return const_cast<party&>(*this).word(); }
 
-    std::uintptr_t beside_ = 0;  // its innermost inner scope, marked; or that word
+    std::uintptr_t innermost_ = 0;  // its innermost inner scope, marked; without one: see word()
 };
 
 // There may be a million of them.
@@ -198,8 +209,8 @@ inline void ready_queue::push(party& task) noexcept { append(ready_item(task), t
 /// Lifetime     not parked when it is destroyed or moved; a started wait keeps its frame
 /// Allocation   none
 struct waiter {
-    explicit waiter(const wait_kind& what) noexcept : who(nullptr), what_(bits_of(&what)) {}
-    explicit waiter(wait_line& line) noexcept : who(nullptr), what_(bits_of(&line) | line_mark) {}
+    explicit waiter(const wait_kind& what) noexcept : who(nullptr), what_(bits_of(what)) {}
+    explicit waiter(wait_line& line) noexcept : who(nullptr), what_(bits_of(line)) {}
     /// Pre: before it is parked it is given its kind.
     explicit waiter(set_later) noexcept {}
     /// An awaiter may be moved until it is awaited: a fresh waiter takes its place.
@@ -237,14 +248,14 @@ struct waiter {
     }
 
     [[nodiscard]] const wait_kind& kind() const noexcept {
-        if ((what_ & line_mark) != 0) return *line().kind;
-        return *reinterpret_cast<const wait_kind*>(what_ & ~arm_mark);
+        if ((what_ & kind_mark) == 0) return *line().kind;
+        return *reinterpret_cast<const wait_kind*>(what_ & ~(kind_mark | arm_mark));
     }
-    void set_kind(const wait_kind& what) noexcept { what_ = bits_of(&what); }
-    void set_line(wait_line& line) noexcept { what_ = bits_of(&line) | line_mark; }
+    void set_kind(const wait_kind& what) noexcept { what_ = bits_of(what); }
+    void set_line(wait_line& line) noexcept { what_ = bits_of(line); }
     /// Pre: made with one.
     [[nodiscard]] wait_line& line() const noexcept {
-        return *reinterpret_cast<wait_line*>(what_ & ~(line_mark | arm_mark));
+        return *reinterpret_cast<wait_line*>(what_ & ~arm_mark);
     }
     /// Whether it waits for a select, which sets and clears that.
     [[nodiscard]] bool is_arm() const noexcept { return (what_ & arm_mark) != 0; }
@@ -254,14 +265,17 @@ struct waiter {
     party* who;
 
  private:
-    static constexpr std::uintptr_t line_mark = 1;
+    static constexpr std::uintptr_t kind_mark = 1;
     static constexpr std::uintptr_t arm_mark = 2;
-    static std::uintptr_t bits_of(const void* what) noexcept {
-        return reinterpret_cast<std::uintptr_t>(what);
+    static std::uintptr_t bits_of(const wait_kind& what) noexcept {
+        return reinterpret_cast<std::uintptr_t>(&what) + kind_mark;
+    }
+    static std::uintptr_t bits_of(wait_line& line) noexcept {
+        return reinterpret_cast<std::uintptr_t>(&line);
     }
     LARIAT_EXPORT void check_thread() const noexcept;
 
-    std::uintptr_t what_;  // its kind, or its line, marked
+    std::uintptr_t what_;  // its kind, marked, or its line
 };
 
 /// One that waits in a line: see wait_queue. Unlinked when it is destroyed or moved.

@@ -10,7 +10,7 @@ namespace lariat::detail {
 /// An awaiter that takes what can be had at once and else waits in a line for it: derive as `class
 /// awaiter : public line_wait<awaiter>` and write
 ///
-///     static constexpr wait_kind kind_of_wait{...};
+///     static constexpr wait_kind kind_of_wait{...};  // or give the constructor a line that has it
 ///     bool attempt();          // takes it now; false: it would have to wait, and nothing changed
 ///     void join_line() noexcept;
 ///     auto result();           // of an attempt or a wait that succeeded
@@ -23,7 +23,7 @@ template <class Wait>
 class line_wait : public line_point, public single_step {
  public:
     line_wait() noexcept : line_point(set_later()) { who = nullptr; }
-    /// For a line whose waits are of one kind: no kind_of_wait is to be written then.
+    /// For a line whose waits are of one kind.
     explicit line_wait(wait_line& line) noexcept : line_point(line, set_later()) {}
     line_wait(line_wait&& other) noexcept : line_wait() {
         other.require_unused();
@@ -39,11 +39,7 @@ class line_wait : public line_point, public single_step {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         party& p = party_of(frame);
-        if constexpr (keeps_its_line) {
-            this->clear_arm();
-        } else {
-            this->set_kind(Wait::kind_of_wait);
-        }
+        if constexpr (!keeps_its_line) this->set_kind(Wait::kind_of_wait);
         if (this_scheduler->budget == 0) [[unlikely]] {
             who = &p;
             p.reason = wake_reason::done;

@@ -8,7 +8,7 @@
 
 namespace lariat::detail {
 
-/// The kind of every waiter that is an arm of a select; its address is the mark.
+/// The kind of every waiter that is an arm of a select and has no line that says its kind.
 LARIAT_EXPORT extern const wait_kind arm_of_select;
 
 /// Ends the select that `arm` belongs to: all its other arms leave their lines, then it is woken.
@@ -64,7 +64,7 @@ template <class Arm>
 concept selectable = prompt_arm<Arm> || late_arm<Arm>;
 
 /// An awaiter that can also be an arm of a select: derive from it as `class get_wait : public
-/// selectable_wait<get_wait>` and write kind_of_wait, attempt(), join_line() and result().
+/// selectable_wait<get_wait>` and write what line_wait says.
 ///
 /// Lifetime     may be moved, and awaited again, while nobody awaits it
 /// Allocation   none
@@ -81,6 +81,7 @@ class selectable_wait : public line_wait<Wait> {
     }
     void withdraw() noexcept {
         this->unlink();
+        this->clear_arm();
         this->who = nullptr;
     }
 };
