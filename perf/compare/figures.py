@@ -69,6 +69,16 @@ def worst(verdicts):
     return min(verdicts, key=order.index, default="")
 
 
+def of_row(verdicts):
+    """What {target: verdict} of one row come to: the worst, where a ratio that is known decides
+    over the limit that it stands for.
+    """
+    scaled = {target.metric for target, said in verdicts.items()
+              if target.scaled and said != UNKNOWN}
+    return worst([said for target, said in verdicts.items()
+                  if target.scaled == (target.metric in scaled)])
+
+
 UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 

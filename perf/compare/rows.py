@@ -13,6 +13,7 @@ class Target(typing.NamedTuple):
     limit: float
     of: str = ""  # "": in the row's unit; else so many times this contender's figure of that round
     least: bool = False  # at least so much; else at most
+    scaled: bool = False  # what another target of this metric says, as a ratio to `of`
 
     def __str__(self):
         sign = ">=" if self.least else "<="
@@ -59,6 +60,14 @@ RATE, CPU = "requests_per_second", "cpu_per_request_us"
 
 def at_most(limit, of="", metric="value"):
     return (Target(metric, limit, of),)
+
+
+def beside(limit, **there):
+    """At most `limit`, and so much of what a rival takes here as that was of what it took where
+    the limit comes from: machines differ in speed, and one does from day to day.
+    """
+    (rival, took), = there.items()
+    return (*at_most(limit), Target("value", float(f"{limit / took:.3g}"), rival, scaled=True))
 
 
 def echo_targets(connections, size, pipeline):
@@ -128,55 +137,58 @@ TRAFFIC = [
 
 WAKE_FLOOR = "floor: wake the other core and back (eventfd)"
 MICRO = [
-    micro("await", "await a ready child task", "ns", "await a ready child task", at_most(7),
+    micro("await", "await a ready child task", "ns", "await a ready child task",
+          beside(7, asio=13.1),
           quick=True),
     micro("yield", "yield through the scheduler, 100 tasks in turn", "ns",
-          "yield, 100 tasks in turn", at_most(8),
+          "yield, 100 tasks in turn", beside(8, go=59),
           floor="floor: resume and suspend a bare coroutine", quick=True),
     micro("yield_alone", "the same, one task", "ns", "yield, one task", at_most(8)),
     micro("spawn_join", "spawn 1 M tasks, each yields once, join all", "ns",
-          "spawn 1 M tasks, each yields once, join all: handles", at_most(60), quick=True),
+          "spawn 1 M tasks, each yields once, join all: handles", beside(60, tokio=182),
+          quick=True),
     micro("spawn_group", "the same in a task group", "ns",
           "spawn 1 M tasks, each yields once, join all: group", at_most(60)),
     micro("task_bytes", "bytes per parked task, everything counted", "B",
           "bytes per parked task, everything counted", at_most(144), quick=True),
     micro("sleepers", "1 M sleepers, 0-100 ms at random", "s",
-          "1 M sleepers, 0-100 ms at random: wall", at_most(0.7), seconds=4,
+          "1 M sleepers, 0-100 ms at random: wall", beside(0.7, asio=1.58), seconds=4,
           count=1_000_000, proportional=False),  # whatever their number, they sleep 0.1 s
-    micro("timer", "timer create + cancel", "ns", "timer create + cancel", at_most(12),
+    micro("timer", "timer create + cancel", "ns", "timer create + cancel", beside(12, go=305),
           quick=True),
     micro("gather10", "gather of 10 ready-after-one-yield children", "ns",
-          "gather of 10 ready-after-one-yield children", at_most(150), quick=True),
-    micro("skynet", "skynet, 1 M leaves", "ms", "skynet, 1 M leaves: gather of ten", at_most(28),
+          "gather of 10 ready-after-one-yield children", beside(150, asyncio=33_000), quick=True),
+    micro("skynet", "skynet, 1 M leaves", "ms", "skynet, 1 M leaves: gather of ten",
+          beside(28, go=760),
           count=1_000_000),
-    micro("fib27", "fib(27) by plain await", "ms", "fib(27) by plain await", at_most(6)),
-    micro("generator", "generator, per item", "ns", "generator, per item", at_most(2),
+    micro("fib27", "fib(27) by plain await", "ms", "fib(27) by plain await", beside(6, tokio=5.8)),
+    micro("generator", "generator, per item", "ns", "generator, per item", beside(2, python=19.7),
           floor="floor: a call", quick=True),
     micro("post", "post from another thread, per item under load", "ns",
-          "post from another thread, per item under load", at_most(30), cores="0,1"),
+          "post from another thread, per item under load", beside(30, tokio=79), cores="0,1"),
     micro("wake", "wake a sleeping loop on the other core and back", "us",
           "wake a sleeping loop on the other core and back", at_most(1.1, "floor"),
           floor=WAKE_FLOOR, cores="0,1", quick=True),
     micro("wake_spin", "the same while both spin before they sleep", "us",
           "the same while both spin before they sleep", at_most(1.5), cores="0,1"),
     micro("offload", "offload round trip, CPU time", "us", "offload round trip, CPU time",
-          at_most(4), cores="0,1", quick=True),
+          beside(4, tokio=4.5), cores="0,1", quick=True),
     micro("offload_wall", "offload round trip, wall", "us", "offload round trip, wall",
           at_most(1.0, "tokio"), cores="0,1"),
 ]
 
 SYNC = [
     sync("mutex", "mutex, uncontended lock + unlock", "ns", "mutex, uncontended lock+unlock",
-         at_most(4), quick=True),
+         beside(4, go=10.9), quick=True),
     sync("mutex_handover", "mutex handed over between two tasks", "ns",
          "mutex, handed over between two tasks", at_most(20)),
     sync("event_pingpong", "event ping-pong", "ns", "event ping-pong", at_most(16)),
     sync("queue_1", "queue, capacity 1, per item", "ns", "queue, capacity 1, per item",
-         at_most(18)),
+         beside(18, asyncio=5_613)),
     sync("queue_64", "queue, capacity 64, per item", "ns", "queue, capacity 64, per item",
-         at_most(6), quick=True),
+         beside(6, asyncio=873), quick=True),
     sync("queue_unbounded", "queue, unbounded, per item", "ns", "queue, unbounded, per item",
-         at_most(5)),
+         beside(5, asyncio=528)),
 ]
 
 GREEN = [

@@ -67,6 +67,18 @@ class Figures(unittest.TestCase):
         said = [figures.REACHED, figures.SHORT, figures.WITHIN]
         self.assertEqual(figures.worst(said), figures.SHORT)
 
+    def test_a_ratio_to_a_rival_decides_over_the_limit_it_stands_for(self):
+        limit, ratio = rows.beside(60, tokio=240)
+        self.assertEqual(ratio, Target("value", 0.25, "tokio", scaled=True))
+        slow = {limit: figures.SHORT, ratio: figures.REACHED}
+        self.assertEqual(figures.of_row(slow), figures.REACHED)
+        fast = {limit: figures.REACHED, ratio: figures.SHORT}
+        self.assertEqual(figures.of_row(fast), figures.SHORT)
+        alone = {limit: figures.SHORT, ratio: figures.UNKNOWN}
+        self.assertEqual(figures.of_row(alone), figures.SHORT)
+        other = {**slow, Target("p99_us", 1.0, "floor"): figures.WITHIN}
+        self.assertEqual(figures.of_row(other), figures.WITHIN)
+
     def test_units_are_brought_together_or_refused(self):
         self.assertAlmostEqual(figures.in_unit(1.5, "ms", "us"), 1500)
         self.assertEqual(figures.in_unit(7, "B", "B"), 7)
@@ -88,6 +100,13 @@ class Rows(unittest.TestCase):
         for row in rows.ROWS:
             for target in row.targets:
                 self.assertTrue(target.metric == "value" or target.metric in tables.READABLE)
+
+    def test_who_a_ratio_is_taken_to_does_that_work(self):
+        known = {record.name: record for record in contenders.registered()}
+        for row in rows.ROWS:
+            for target in row.targets:
+                if target.scaled:
+                    self.assertIn(row.id, known[target.of].rows, target)
 
     def test_what_lariat_does_is_what_micro_bench_has(self):
         sources = "".join(path.read_text(encoding="utf-8")

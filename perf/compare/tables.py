@@ -26,8 +26,8 @@ def ratio_to(runs, others, metric):
     return with_spread(found, two_digits)
 
 
-def two_digits(value):
-    return f"{value:.2f}"
+def two_digits(value):  # that mean something
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def unit_of(row):
@@ -62,14 +62,15 @@ READABLE = {RATE: "requests a second", CPU: "CPU µs each", "p50_us": "p50 µs",
 
 
 def counted(results):
-    said = [figures.worst([figures.reach(target, results.of(row, name),
-                                         results.of(row, target.of))[1] for target in row.targets])
+    said = [figures.of_row({target: figures.reach(target, results.of(row, name),
+                                                  results.of(row, target.of))[1]
+                            for target in row.targets})
             for row in results.rows if row.targets for name in results.names(row, "lariat")]
     yield "; ".join(f"{verdict}: {said.count(verdict)}" for verdict in
                     (figures.REACHED, figures.WITHIN, figures.SHORT, figures.UNKNOWN)
                     if verdict in said)
     yield ("(rows, each on each driver; \"within the spread\": the median is short and the best "
-           "round is not).\n")
+           "round is not; where a target is also a ratio to a rival, that decides).\n")
 
 
 def marked(row, results, name):
