@@ -73,7 +73,7 @@ struct message_state final : io_object {
     frame_input in;
     frame_output out;
     op* reading = nullptr;           ///< in the frame of the task that receives
-    list<line_waiter> rooms;            ///< message_room's
+    list<line_waiter> rooms;         ///< message_room's
     std::int32_t sending_error = 0;  ///< a negated errno that ended sending
     std::uint32_t refs = 1;
     bool armed = false;
