@@ -8,6 +8,7 @@
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/task_group.hpp>
+#include <lariat/task/timeout.hpp>
 #include <lariat/task/trace.hpp>
 
 #include <doctest/doctest.h>
@@ -15,6 +16,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace {
 
@@ -154,6 +156,61 @@ TEST_CASE_FIXTURE(test_loop, "task_local: a task with none of its own, joined, h
         auto handle = spawn(child);
         const bool none = co_await handle;
         CHECK(none);
+    });
+}
+
+// A party's scopes, its joiner and its values share a place: every order of their coming and going.
+TEST_CASE_FIXTURE(test_loop,
+                  "task_local: values and names outlast scopes and joins, in any order") {
+    run([&]() -> task<> {
+        task_local<int> depth;
+        auto within = [&]() -> task<> {
+            CHECK(*depth.get() == 2);
+            depth.set(3);
+            co_await sleep(2s);  // until 2 s: joined at 1 s, and named
+            CHECK(*depth.get() == 3);
+        };
+        auto third = [&]() -> task<> {
+            auto limited = timeout(1h, within());
+            co_await std::move(limited);
+            CHECK(*depth.get() == 3);
+        };
+        auto second = [&]() -> task<> {
+            CHECK(*depth.get() == 1);
+            depth.set(2);
+            auto limited = timeout(1h, third());
+            co_await std::move(limited);
+            CHECK(*depth.get() == 3);
+            co_await sleep(2s);  // until 4 s: that join is cut at 3 s
+            depth.set(4);
+        };
+        auto first = [&]() -> task<> {
+            depth.set(1);
+            auto limited = timeout(1h, second());
+            co_await std::move(limited);
+            CHECK(*depth.get() == 4);
+            auto again = timeout(1h, sleep(2s));  // until 6 s: joined again at 5 s
+            co_await std::move(again);
+            CHECK(*depth.get() == 4);
+        };
+        auto target = spawn(first);
+        auto joins = [&]() -> task<> { co_await target; };
+        co_await sleep(1s);
+        auto joiner = spawn(joins);
+        co_await yield_now();
+        target.set_name("worker");
+        co_await sleep(2s);
+        CHECK(target.name() == "worker");
+        joiner.cancel();
+        co_await sleep(2s);
+        CHECK(joiner.done());
+        CHECK(target.name() == "worker");
+        joiner = spawn(joins);
+        co_await yield_now();
+        target.set_name("renamed");
+        CHECK(dump_tasks().find("renamed waits for a sleep to end") != std::string::npos);
+        co_await joiner;
+        CHECK(dump_tasks().find("renamed") == std::string::npos);
     });
 }
 

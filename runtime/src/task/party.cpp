@@ -121,21 +121,25 @@ std::exception_ptr promise_base::take_failure() noexcept {
     return taken;
 }
 
-[[gnu::always_inline]] inline void group_core::adopt(party& p) noexcept {
-    detail::require(!ended, "a task group takes no more tasks once all it had have ended");
-    home = &detail::required_scheduler("starting a task");
-    p.enter(*this, home->current);
-    children.push_back(p);
-    ++pending;
+namespace {
+
+[[gnu::always_inline]] inline void adopt(group_core& group, party& p) noexcept {
+    detail::require(!group.ended, "a task group takes no more tasks once all it had have ended");
+    group.home = &detail::required_scheduler("starting a task");
+    p.enter(group, group.home->current);
+    group.children.push_back(p);
+    ++group.pending;
 }
 
+}  // namespace
+
 void group_core::start(party& p) noexcept {
-    adopt(p);
+    adopt(*this, p);
     home->ready.push(p);
 }
 
 void group_core::start_within(party& starter, party& p) noexcept {
-    adopt(p);
+    adopt(*this, p);
     scheduler& loop = *home;
     if (loop.budget <= 1 || loop.nested == scheduler::most_nested) {
         loop.ready.push(p);

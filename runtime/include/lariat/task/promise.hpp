@@ -59,9 +59,6 @@ template <class Waiter>
 struct basic_wait_point : awaiter_base, Waiter {
     explicit basic_wait_point(const wait_kind& what) noexcept : Waiter(what) {}
     explicit basic_wait_point(set_later later) noexcept : Waiter(later) {}
-    explicit basic_wait_point(wait_line& line) noexcept
-        requires std::constructible_from<Waiter, wait_line&, set_later>
-        : Waiter(line) {}
     basic_wait_point(wait_line& line, set_later later) noexcept
         requires std::constructible_from<Waiter, wait_line&, set_later>
         : Waiter(line, later) {}

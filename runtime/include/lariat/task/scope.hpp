@@ -13,8 +13,9 @@ struct party;
 /// A stretch of one party's work that can be cancelled as a whole. Scopes of a party nest as a
 /// stack; the outermost is the party's own, whose parent is the group that owns the party.
 ///
-/// Invariant 1  effective == cancelled || (!shields && parent->effective), while entered
-/// Invariant 2  party.cancel_pending == party.scope->effective
+/// Invariant 1  effective == cancelled || (!shields && parent->effective), while entered; entering
+///              and leaving rest on this and the next one
+/// Invariant 2  party.cancel_pending == party.scope().effective()
 /// Invariant 3  a parked party whose scope became effective has been asked to leave its wait
 class LARIAT_EXPORT scope_core {
  public:
@@ -77,7 +78,7 @@ class LARIAT_EXPORT inner_scope : public scope_core {
     friend struct party;
 
     party* owner_ = nullptr;
-    std::uintptr_t before_ = 0;  // what stood in the party's place of it: see party::word()
+    std::uintptr_t own_ = 0;  // of a party's outermost one: its word(); of the others: that, marked
 };
 
 /// A scope that owns parties: a task group, a gather, the root of a run.
@@ -120,9 +121,6 @@ struct LARIAT_EXPORT group_core : inner_scope {
     bool ended = false;                ///< `waiting` was woken: nobody waits for another child
     bool shields_children = false;     ///< what cancels the owner does not reach the children
     group_core* next_work = nullptr;   ///< the worklist of a cancellation that spreads
-
- private:
-    void adopt(party& p) noexcept;
 };
 
 }  // namespace lariat

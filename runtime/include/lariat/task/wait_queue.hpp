@@ -13,9 +13,9 @@ namespace lariat {
 /// Threads      one loop
 /// Lifetime     its waiters leave first: an object may not die under them (asserted)
 /// Allocation   none; leaving is O(1)
-class wait_queue : public wait_line {
+class wait_queue {
  public:
-    explicit wait_queue(const wait_kind* what = nullptr) noexcept : wait_line(what) {}
+    wait_queue() noexcept = default;
     wait_queue(const wait_queue&) = delete;
     wait_queue& operator=(const wait_queue&) = delete;
     ~wait_queue() {

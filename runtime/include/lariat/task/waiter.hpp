@@ -26,7 +26,7 @@ struct wait_kind {
 };
 
 /// Who is told that a party has finished; one at a time. It keeps the party's task-locals
-/// meanwhile: the two share a word there, as few have either.
+/// meanwhile: the two share a word there (party::word).
 struct party_joiner {
     explicit party_joiner(void (*when_finished)(party_joiner&) noexcept) noexcept
         : joined(when_finished) {}
@@ -34,7 +34,7 @@ struct party_joiner {
     local_node* locals = nullptr;
 };
 
-/// A line whose waits are of one kind: those that say so keep its address, and not their kind's.
+/// What all waits for it are of one kind for: they keep its address, and not their kind's.
 struct wait_line {
     explicit constexpr wait_line(const wait_kind* what) noexcept : kind(what) {}
     const wait_kind* kind;
@@ -110,11 +110,19 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
         return innermost_ == word_of(scope);
     }
     void push_scope(inner_scope& scope) noexcept {
-        scope.before_ = innermost_;
+        scope.own_ = innermost_;
+        if ((innermost_ & scope_mark) != 0) {
+            const std::uintptr_t outermost = scope_at(innermost_).own_;
+            if ((outermost & scope_mark) != 0) scope.own_ = outermost;
+        }
         innermost_ = word_of(scope);
     }
     /// Pre: the innermost.
-    void pop_scope(const inner_scope& scope) noexcept { innermost_ = scope.before_; }
+    void pop_scope(const inner_scope& scope) noexcept {
+        innermost_ = scope.own_;
+        if ((innermost_ & scope_mark) != 0)
+            innermost_ = word_of(static_cast<const inner_scope&>(*scope.parent_));
+    }
 
     /// False if it has one.
     [[nodiscard]] bool set_joiner(party_joiner& told) noexcept {
@@ -183,11 +191,11 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
         return *reinterpret_cast<party_joiner*>(marked - joiner_mark);
     }
     /// Its joiner, marked, or its task-locals: few have either, or a scope, so that the three share
-    /// a place. A scope keeps what stood there before it.
+    /// a place. While there is a scope, it lies in the outermost of them.
     [[nodiscard]] std::uintptr_t& word() noexcept {
-        std::uintptr_t* at = &innermost_;
-        while ((*at & scope_mark) != 0) at = &scope_at(*at).before_;
-        return *at;
+        if ((innermost_ & scope_mark) == 0) return innermost_;
+        std::uintptr_t& found = scope_at(innermost_).own_;
+        return (found & scope_mark) == 0 ? found : scope_at(found).own_;
     }
     [[nodiscard]] std::uintptr_t word() const noexcept { return const_cast<party&>(*this).word(); }
 
@@ -281,8 +289,7 @@ struct waiter {
 /// One that waits in a line: see wait_queue. Unlinked when it is destroyed or moved.
 struct line_waiter : list_link, waiter {
     explicit line_waiter(const wait_kind& what) noexcept : waiter(what) {}
-    explicit line_waiter(wait_line& line) noexcept : waiter(line) {}
-    /// The same, and what else is said of set_later.
+    /// Pre: before it is parked it is put on a list.
     line_waiter(wait_line& line, set_later later) noexcept : list_link(later), waiter(line) {}
     /// Pre: before it is parked it is put on a list and given its kind.
     explicit line_waiter(set_later later) noexcept : list_link(later), waiter(later) {}

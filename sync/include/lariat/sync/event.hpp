@@ -16,16 +16,16 @@ namespace lariat {
 /// Threads      one loop; from another thread: loop.post
 /// Lifetime     outlives those who wait (asserted)
 /// Allocation   none
-class event : private wait_queue {
+class event : private wait_line {
  public:
     class awaiter;
 
-    event() noexcept : wait_queue(&kind_of_wait) {}
+    event() noexcept : wait_line(&kind_of_wait) {}
 
     /// Wakes all who wait, and lets pass whoever comes, until clear(). Runs nobody.
     void set() noexcept {
         set_ = true;
-        detail::grant_all(*this);
+        detail::grant_all(line_);
     }
     void clear() noexcept { set_ = false; }
     [[nodiscard]] bool is_set() const noexcept { return set_; }
@@ -37,6 +37,7 @@ class event : private wait_queue {
  private:
     static constexpr wait_kind kind_of_wait{"an event to be set", &wait_queue::leave};
 
+    wait_queue line_;
     bool set_ = false;
 };
 
@@ -46,7 +47,7 @@ class [[nodiscard("a wait does nothing until it is awaited: co_await it")]] even
     explicit awaiter(event& which) noexcept : selectable_wait(which) {}
 
     [[nodiscard]] bool attempt() const noexcept { return which().set_; }
-    void join_line() noexcept { which().add(*this); }
+    void join_line() noexcept { which().line_.add(*this); }
     void result() const noexcept {}
 
  private:

@@ -18,15 +18,22 @@ namespace lariat::detail {
 /// Lifetime     may be moved, and awaited again, while nobody awaits it (asserted)
 /// Allocation   none
 /// Cost         what is there is taken without a suspension, and of a waiter's members none but
-///              the mark of one that waits is set for it (sync/README.md)
+///              the mark of one that waits, and its line if it keeps that, is set for it
+///              (sync/README.md)
 template <class Wait>
 class line_wait : public line_point, public single_step {
  public:
-    line_wait() noexcept : line_point(set_later()) { who = nullptr; }
+    line_wait() noexcept : line_point(set_later()) {
+        static_assert(!keeps_its_line, "a wait has a kind_of_wait, or a line that has one");
+        who = nullptr;
+    }
     /// For a line whose waits are of one kind.
-    explicit line_wait(wait_line& line) noexcept : line_point(line, set_later()) {}
-    line_wait(line_wait&& other) noexcept : line_wait() {
+    explicit line_wait(wait_line& line) noexcept : line_point(line, set_later()) {
+        static_assert(keeps_its_line, "a wait has a kind_of_wait, or a line that has one");
+    }
+    line_wait(line_wait&& other) noexcept : line_point(set_later()) {
         other.require_unused();
+        who = nullptr;
         if constexpr (keeps_its_line) this->set_line(other.line());
     }
 
@@ -67,6 +74,8 @@ class line_wait : public line_point, public single_step {
     }
 
  protected:
+    static constexpr bool keeps_its_line = !requires { Wait::kind_of_wait; };
+
     /// From its place in a line until its task goes on, an awaiter is somebody's, and one wait.
     void require_unused() const noexcept {
         require(who == nullptr,
@@ -75,8 +84,6 @@ class line_wait : public line_point, public single_step {
     }
 
  private:
-    static constexpr bool keeps_its_line = !requires { Wait::kind_of_wait; };
-
     [[nodiscard]] Wait& self() noexcept { return static_cast<Wait&>(*this); }
 };
 

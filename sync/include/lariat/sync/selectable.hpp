@@ -75,7 +75,7 @@ class selectable_wait : public line_wait<Wait> {
     void enlist(party& p) noexcept {
         this->require_unused();
         this->who = &p;
-        if constexpr (requires { Wait::kind_of_wait; }) this->set_kind(arm_of_select);
+        if constexpr (!selectable_wait::keeps_its_line) this->set_kind(arm_of_select);
         this->set_arm();
         static_cast<Wait&>(*this).join_line();
     }
