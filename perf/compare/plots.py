@@ -263,7 +263,8 @@ def by_count(axes, results):
     kinds = list(dict.fromkeys(kind for kind, _, _ in lines))
     for (kind, name, title), line in lines.items():
         axes.plot(*zip(*sorted(line)), marker=MARKS[kinds.index(kind)], markersize=4,
-                  color=colours(results)[name], linestyle=("-", "--", ":")[kinds.index(kind) % 3],
+                  color=colours(results)[name],
+                  linestyle=("-", "--", ":", "-.")[kinds.index(kind) % 4],
                   label=f"{title}: {results.title(name)}")
     axes.set_xlabel("at once")
     axes.set_ylabel("ns each")

@@ -286,7 +286,8 @@ SCALE = [
               f"scale: {title}, {count} at once", seconds=1.5)
     for kind, title in (("scale_tasks", "spawn, yield, join a task"),
                         ("scale_timers", "timer create + cancel"),
-                        ("scale_sleepers", "spawn a sleeper, wake, join"))
+                        ("scale_sleepers", "spawn a sleeper, wake, join"),
+                        ("scale_connections", "a simulated request"))
     for count in COUNTS
 ]
 

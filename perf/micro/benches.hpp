@@ -20,6 +20,7 @@ void queue_benches(suite& all);
 void shared_benches(suite& all);
 void fetch_benches(suite& all);
 void scale_benches(suite& all);
+void simulated_benches(suite& all);
 
 // Only where there are processes.
 void process_benches(suite& all);

@@ -46,6 +46,13 @@ void add_processes(bench::suite& all) {
 void add_processes(bench::suite&) {}
 #endif
 
+void add_scale(bench::suite& all) {
+    bench::scale_benches(all);
+#ifdef BENCH_SIMULATED
+    bench::simulated_benches(all);
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -57,7 +64,7 @@ int main(int argc, char** argv) {
         const bool everything = chosen.group.empty();
         if (everything || chosen.group == "runtime") add_runtime(all);
         if (everything || chosen.group == "process") add_processes(all);
-        if (everything || chosen.group == "scale") bench::scale_benches(all);
+        if (everything || chosen.group == "scale") add_scale(all);
         if (!chosen.json.empty()) save_json(all, chosen.json);
     } catch (const std::exception& failure) {
         std::fprintf(stderr, "micro_bench: %s\n", failure.what());

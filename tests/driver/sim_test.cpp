@@ -236,6 +236,37 @@ TEST_CASE("sim: a full listener lets callers wait until there is room") {
     CHECK(second.result() + third.result() == -ECONNREFUSED);
 }
 
+TEST_CASE("sim: the lowest free number is given again") {
+    sim_network network;
+    std::vector<int> sockets;
+    for (int i = 0; i < 5; ++i) sockets.push_back(network.socket());
+    for (const std::size_t i : {3U, 1U, 4U}) CHECK(network.close(sockets[i]) == 0);
+    CHECK(network.open_descriptors() == 2);
+    for (const std::size_t i : {1U, 3U, 4U}) CHECK(network.socket() == sockets[i]);
+    CHECK(network.socket() == sockets[4] + 1);
+}
+
+TEST_CASE("sim: who gives up connecting is in nobody's way, and a port is free with its listener") {
+    sim w;
+    sim_network& network = network_of(w);
+    const int door = network.listen(80, 1);
+    w.call(door);
+    const sockaddr_in address = w.address_of(door);
+    const auto* to = reinterpret_cast<const sockaddr*>(&address);
+    const int waits = network.socket();
+    const int gone = network.socket();
+    for (const int fd : {gone, waits})
+        CHECK(network.connect(fd, to, sizeof address) == lariat::detail::would_block);
+    CHECK(network.close(gone) == 0);
+    w.adopt(network.accept(door));
+    CHECK(network.connect(waits, to, sizeof address) == 0);
+    CHECK(network.close(door) == 0);
+    const int again = network.listen(80);
+    w.adopt(again);
+    CHECK(network.accept(again) == lariat::detail::would_block);
+    CHECK(network.close(waits) == 0);
+}
+
 TEST_CASE("sim: a port is one listener's, and a descriptor is never a real one") {
     sim w;
     const int door = network_of(w).listen(80);

@@ -17,18 +17,22 @@ sim_network::endpoint* sim_network::find(int fd) const noexcept {
 }
 
 int sim_network::adopt(std::unique_ptr<endpoint> item) {
-    auto place = std::find(descriptors_.begin(), descriptors_.end(), nullptr);
-    if (place == descriptors_.end()) place = descriptors_.insert(place, nullptr);
-    item->fd = first_descriptor + static_cast<int>(place - descriptors_.begin());
-    *place = std::move(item);
+    std::size_t index = descriptors_.size();
+    if (free_.empty()) {
+        descriptors_.emplace_back();
+    } else {
+        index = free_.top();
+        free_.pop();
+    }
+    item->fd = first_descriptor + static_cast<int>(index);
+    descriptors_[index] = std::move(item);
     ++open_;
-    return (*place)->fd;
+    return descriptors_[index]->fd;
 }
 
 sim_network::endpoint* sim_network::listener_on(std::uint16_t port) const noexcept {
-    for (const auto& item : descriptors_)
-        if (item != nullptr && item->is == role::listener && item->port == port) return item.get();
-    return nullptr;
+    const auto found = ports_.find(port);
+    return found == ports_.end() ? nullptr : found->second.listener;
 }
 
 int sim_network::socket() {
@@ -47,6 +51,7 @@ int sim_network::listen(std::uint16_t port, int backlog) {
     item->is = role::listener;
     item->port = port;
     item->backlog = static_cast<std::size_t>(std::max(backlog, 1));
+    ports_[port].listener = item.get();
     return adopt(std::move(item));
 }
 
@@ -115,20 +120,21 @@ int sim_network::connect(int fd, const sockaddr* to, std::uint32_t length) {
     item->port = ntohs(address.sin_port);
     if (!item->connecting) {
         item->connecting = true;
+        ports_[item->port].connecting.insert(fd);
         item->connected_at = saturating_add(now_, item->link.latency);
         if (item->connected_at > now_) touch_at(item->connected_at, fd);
     }
     if (item->connected_at > now_) return would_block;
     endpoint* listener = listener_on(item->port);
     if (listener == nullptr) {
-        item->connecting = false;
+        stop_connecting(*item);
         return -ECONNREFUSED;
     }
     if (listener->pending.size() >= listener->backlog) return would_block;
     auto accepted = std::make_unique<endpoint>();
     accepted->link = new_link_;
     join(*item, *accepted);
-    item->connecting = false;
+    stop_connecting(*item);
     listener->pending.push_back(std::move(accepted));
     touch(listener);
     touch(item);
@@ -152,9 +158,18 @@ int sim_network::accept(int fd) {
     return fresh.fd;
 }
 
+void sim_network::stop_connecting(endpoint& item) {
+    if (!item.connecting) return;
+    item.connecting = false;
+    const auto found = ports_.find(item.port);
+    found->second.connecting.erase(item.fd);
+    if (found->second.listener == nullptr && found->second.connecting.empty()) ports_.erase(found);
+}
+
 void sim_network::wake_connectors(std::uint16_t port) {
-    for (const auto& item : descriptors_)
-        if (item != nullptr && item->connecting && item->port == port) touch(item.get());
+    const auto found = ports_.find(port);
+    if (found == ports_.end()) return;
+    for (const int fd : found->second.connecting) touch(find(fd));
 }
 
 bool sim_network::reset_due(const endpoint& item) const noexcept {
@@ -197,9 +212,9 @@ int sim_network::recv(int fd, void* buffer, std::size_t count, int flags) {
     const std::size_t chunk = item->peer != nullptr ? item->peer->link.chunk : ~std::size_t{0};
     const std::size_t most = std::min(count, chunk);
     std::size_t got = 0;
-    std::size_t at = 0;  // beyond 0 only when peeking
-    while (got < most && at < item->inbound.size()) {
-        segment& s = item->inbound[at];
+    auto at = item->inbound.begin();  // beyond that only when peeking
+    while (got < most && at != item->inbound.end()) {
+        segment& s = *at;
         if (!due(s) || s.kind != segment_kind::data) break;
         const std::size_t part = std::min(most - got, s.bytes.size());
         std::memcpy(static_cast<char*>(buffer) + got, s.bytes.data(), part);
@@ -210,7 +225,7 @@ int sim_network::recv(int fd, void* buffer, std::size_t count, int flags) {
         }
         item->inbound_bytes -= part;
         s.bytes.erase(0, part);
-        if (s.bytes.empty()) item->inbound.pop_front();
+        if (s.bytes.empty()) at = item->inbound.erase(at);
     }
     if (got > 0) {
         touch(item->peer);
@@ -267,10 +282,17 @@ int sim_network::close(int fd) {
     };
     if (item->is == role::stream) part(*item, last_words(*item));
     for (const auto& waiting : item->pending) part(*waiting, segment_kind::reset);
-    const std::uint16_t port = item->is == role::listener ? item->port : std::uint16_t{0};
-    descriptors_[static_cast<std::size_t>(fd - first_descriptor)].reset();
+    stop_connecting(*item);
+    if (item->is == role::listener) {
+        wake_connectors(item->port);
+        const auto own = ports_.find(item->port);
+        own->second.listener = nullptr;
+        if (own->second.connecting.empty()) ports_.erase(own);
+    }
+    const auto index = static_cast<std::size_t>(fd - first_descriptor);
+    descriptors_[index].reset();
+    free_.push(index);
     --open_;
-    if (port != 0) wake_connectors(port);
     return 0;
 }
 

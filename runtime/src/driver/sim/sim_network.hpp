@@ -6,11 +6,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <queue>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,8 @@ struct sim_link {
 /// lowest free number is used again at once, as the kernel does.
 ///
 /// Threads      one
+/// Cost         a verb's is that of the bytes, and of a logarithm of how many are open at most: a
+///              million connections are simulated as one is
 class sim_network {
  public:
     static constexpr int first_descriptor = 1 << 30;
@@ -94,9 +98,14 @@ class sim_network {
         sim_link link;             // of what it sends
         time_point last_due;       // of what it sent: bytes do not overtake one another
         std::size_t inbound_bytes = 0;
-        std::deque<segment> inbound;
+        std::list<segment> inbound;  // a list: empty ones, of a million, take nothing
         std::size_t backlog = 0;
-        std::deque<std::unique_ptr<endpoint>> pending;
+        std::list<std::unique_ptr<endpoint>> pending;
+    };
+    /// What a port number leads to.
+    struct port {
+        endpoint* listener = nullptr;
+        std::set<int> connecting;
     };
     struct event {
         time_point due;
@@ -107,6 +116,7 @@ class sim_network {
     [[nodiscard]] endpoint* find(int fd) const noexcept;
     int adopt(std::unique_ptr<endpoint> item);
     [[nodiscard]] endpoint* listener_on(std::uint16_t port) const noexcept;
+    void stop_connecting(endpoint& item);
     void touch(endpoint* item);
     void touch_at(time_point due, int fd);
     void transmit(endpoint& from, segment_kind kind, std::string bytes);
@@ -123,6 +133,8 @@ class sim_network {
     std::size_t open_ = 0;
     std::uint16_t next_port_ = 49152;
     std::vector<std::unique_ptr<endpoint>> descriptors_;
+    std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>> free_;  // of those
+    std::unordered_map<std::uint16_t, port> ports_;
     std::vector<int> touched_;
     std::priority_queue<event, std::vector<event>, std::greater<>> events_;
 };
