@@ -63,6 +63,7 @@ void loop_state::run_ready() {
     for (int left = legs_per_turn; left > 0 && !ready.empty(); --left) {
         const ready_item item = ready.pop();
         ++legs_;
+        fetch_ahead(ready.front());
         if (debug) [[unlikely]] {
             run_watched(item);
         } else {

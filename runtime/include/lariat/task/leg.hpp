@@ -37,6 +37,13 @@ namespace lariat::detail {
     }
 }
 
+/// Asks for the memory of what is next on the ready queue, and behind that, while a leg runs.
+[[gnu::always_inline]] inline void fetch_ahead(ready_item next) noexcept {
+    if (next.is_none()) return;
+    __builtin_prefetch(&next.link().next_ready.link());
+    if (!next.is_call()) __builtin_prefetch(next.task().leaf.address());
+}
+
 /// Runs what was taken from the ready queue of `home`: a call, or a leg of a task.
 [[gnu::always_inline]] inline void run_item(ready_item item, scheduler& home) noexcept {
     if (item.is_call()) [[unlikely]]

@@ -71,6 +71,8 @@ class ready_queue {
     void push(party& task) noexcept;
     void push(runnable& call) noexcept { append(ready_item(call), call); }
 
+    /// The one that is taken next; none where it is empty.
+    [[nodiscard]] ready_item front() const noexcept { return head_; }
     /// Pre: not empty.
     ready_item pop() noexcept {
         const ready_item item = head_;
