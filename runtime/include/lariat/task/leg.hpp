@@ -40,7 +40,7 @@ namespace lariat::detail {
 /// Asks for the memory of what is next on the ready queue, and behind that, while a leg runs.
 [[gnu::always_inline]] inline void fetch_ahead(ready_item next) noexcept {
     if (next.is_none()) return;
-    __builtin_prefetch(&next.link().next_ready.link());
+    __builtin_prefetch(next.link().next_ready.address());
     if (!next.is_call()) __builtin_prefetch(next.task().leaf.address());
 }
 

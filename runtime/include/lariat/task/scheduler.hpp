@@ -27,6 +27,10 @@ class ready_item {
 
     [[nodiscard]] bool is_none() const noexcept { return bits_ == 0; }
     [[nodiscard]] bool is_call() const noexcept { return (bits_ & call_mark) != 0; }
+    /// Where its link lies; null if is_none().
+    [[nodiscard]] const void* address() const noexcept {
+        return reinterpret_cast<const void*>(bits_ & ~call_mark);
+    }
     /// Pre: not is_none().
     [[nodiscard]] ready_link& link() const noexcept {
         return *reinterpret_cast<ready_link*>(bits_ & ~call_mark);
