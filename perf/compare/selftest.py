@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE))
 
 import contenders
 import figures
+import machine
 import measure
 import noise
 import plan
@@ -194,6 +195,16 @@ class Noise(unittest.TestCase):
         text, quotable = noise.judge([quiet] * 3 + [loud])
         self.assertFalse(quotable)
         self.assertIn("TOO NOISY TO QUOTE", text)
+
+
+class Machine(unittest.TestCase):
+    def test_a_processor_is_told_with_its_generation(self):
+        with tempfile.TemporaryDirectory() as folder:
+            told = pathlib.Path(folder) / "cpuinfo"
+            told.write_text("cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: Some\n\n", "ascii")
+            self.assertEqual(machine.processor(told), "Some, family 25, model 17")
+            told.write_text("model name\t: Other\n", "ascii")
+            self.assertEqual(machine.processor(told), "Other")
 
 
 class Programs(unittest.TestCase):
