@@ -123,10 +123,15 @@ std::exception_ptr promise_base::take_failure() noexcept {
 
 namespace {
 
-[[gnu::always_inline]] inline void adopt(group_core& group, party& p) noexcept {
+[[gnu::always_inline]] inline scheduler& open(group_core& group) noexcept {
     detail::require(!group.ended, "a task group takes no more tasks once all it had have ended");
     group.home = &detail::required_scheduler("starting a task");
-    p.enter(group, group.home->current);
+    return *group.home;
+}
+
+[[gnu::always_inline]] inline void adopt(group_core& group, party& p,
+                                         const party* heir_of) noexcept {
+    p.enter(group, heir_of);
     group.children.push_back(p);
     ++group.pending;
 }
@@ -134,23 +139,31 @@ namespace {
 }  // namespace
 
 void group_core::start(party& p) noexcept {
-    adopt(*this, p);
+    const party* parent = open(*this).current;
+    adopt(*this, p, parent != nullptr && parent->has_locals() ? parent : nullptr);
     home->ready.push(p);
 }
 
-void group_core::start_within(party& starter, party& p) noexcept {
-    adopt(*this, p);
-    scheduler& loop = *home;
-    if (loop.budget <= 1 || loop.nested == scheduler::most_nested) {
-        loop.ready.push(p);
-        return;
-    }
-    --loop.budget;
+void group_core::start_within(party& starter, party* first, std::size_t count) noexcept {
+    scheduler& loop = open(*this);
+    // What it has is asked once: it does nothing meanwhile.
+    const party* heir_of = starter.has_locals() ? &starter : nullptr;
+    const bool too_deep = loop.nested == scheduler::most_nested;
     ++loop.nested;
-    detail::run_until_it_waits(p, loop, &starter);
+    for (party* p = first; p != first + count; ++p) {
+        adopt(*this, *p, heir_of);
+        if (loop.budget <= 1 || too_deep) [[unlikely]] {
+            loop.ready.push(*p);
+        } else if (p->cancel_pending) [[unlikely]] {
+            detail::end_unbegun(*p);
+        } else {
+            --loop.budget;
+            detail::run_until_it_waits(*p, loop, &starter);
+            // It came to nothing if this one used up all and lets others run.
+            loop.budget = std::max(loop.budget, std::uint32_t{1});
+        }
+    }
     --loop.nested;
-    // It came to nothing if this one used up all and lets others run.
-    loop.budget = std::max(loop.budget, std::uint32_t{1});
 }
 
 void party::destroy_frame() noexcept {

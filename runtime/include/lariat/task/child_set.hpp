@@ -29,12 +29,13 @@ class LARIAT_EXPORT child_set : public group_core {
         give_frame(p, work);
         start(p);
     }
-    /// The same, and runs it until it waits, inside the leg of `starter`.
+    /// Before it is started: the frame it will run, which somebody else keeps.
     template <class T>
-    void start_child_within(party& starter, party& p,
-                            std::coroutine_handle<task_promise<T>> work) noexcept {
-        give_frame(p, work);
-        start_within(starter, p);
+    static void give_frame(party& p, std::coroutine_handle<task_promise<T>> work) noexcept {
+        require(static_cast<bool>(work),
+                "a task that was moved from or awaited before cannot be started");
+        p.leaf = work;
+        work.promise().take_up();
     }
 
     /// Keeps a failed child until its error is taken.
@@ -52,13 +53,6 @@ class LARIAT_EXPORT child_set : public group_core {
     party* first = nullptr;  ///< the child that decided a race
 
  private:
-    template <class T>
-    static void give_frame(party& p, std::coroutine_handle<task_promise<T>> work) noexcept {
-        require(static_cast<bool>(work),
-                "a task that was moved from or awaited before cannot be started");
-        p.leaf = work;
-        work.promise().take_up();
-    }
     void let_failed_go() noexcept;
 
     list<party> failed_;

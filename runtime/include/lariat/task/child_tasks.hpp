@@ -78,7 +78,8 @@ class few_children : public Wait {
  private:
     template <std::size_t... I>
     void start_all([[maybe_unused]] party& p, std::index_sequence<I...>) noexcept {
-        (this->children_.start_child_within(p, parties_[I], std::get<I>(frames_)), ...);
+        (child_set::give_frame(parties_[I], std::get<I>(frames_)), ...);
+        this->children_.start_within(p, parties_.data(), sizeof...(T));
     }
     template <std::size_t... I>
     void destroy_all(std::index_sequence<I...>) noexcept {
@@ -113,9 +114,8 @@ class many_children : public Wait {
             std::uninitialized_default_construct_n(parties_, count());
         }
         this->begin_wait(p, frame);
-        for (std::size_t i = 0; i < count(); ++i) {
-            this->children_.start_child_within(p, parties_[i], work(i));
-        }
+        for (std::size_t i = 0; i < count(); ++i) child_set::give_frame(parties_[i], work(i));
+        this->children_.start_within(p, parties_, count());
         return this->await_children(p, frame);
     }
 

@@ -11,17 +11,18 @@ namespace lariat::detail {
 [[noreturn]] LARIAT_EXPORT void ended_while_it_held(const party& p) noexcept;
 [[nodiscard]] LARIAT_EXPORT party_outcome outcome_of_failure(const party& p) noexcept;
 
+/// Ends `p`, whose scope was cancelled before it began.
+inline void end_unbegun(party& p) noexcept {
+    p.state = party_state::finished;
+    p.outcome = party_outcome::cancelled;
+    p.owner().finish(p);
+}
+
 /// Runs `p` until it waits or ends, inside the leg of `outer` if that is not null.
 ///
 /// Inlined: the call, and what it would keep of its caller, cost eight instructions a leg.
 [[gnu::always_inline]] inline void run_until_it_waits(party& p, scheduler& home,
                                                       party* outer) noexcept {
-    if (p.state == party_state::fresh && p.cancel_pending) [[unlikely]] {
-        p.state = party_state::finished;
-        p.outcome = party_outcome::cancelled;
-        p.owner().finish(p);
-        return;
-    }
     home.current = &p;
     p.state = party_state::running;
     p.leaf.resume();
@@ -49,7 +50,10 @@ namespace lariat::detail {
     if (item.is_call()) [[unlikely]]
         return item.call().run(item.call());
     home.budget = scheduler::leg_budget;
-    run_until_it_waits(item.task(), home, nullptr);
+    party& p = item.task();
+    if (p.state == party_state::fresh && p.cancel_pending) [[unlikely]]
+        return end_unbegun(p);
+    run_until_it_waits(p, home, nullptr);
 }
 
 }  // namespace lariat::detail

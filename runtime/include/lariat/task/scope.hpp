@@ -95,12 +95,13 @@ struct LARIAT_EXPORT group_core : inner_scope {
 
     /// Makes `p` a child and ready to run; it inherits the task-locals of the running party.
     void start(party& p) noexcept;
-    /// Makes `p` a child and runs it until it waits, inside the leg of `starter`, which pays for it
-    /// from its budget as for a direct await. Where nothing is left of that, or too many legs run
-    /// inside of each other: as start().
+    /// Makes each of `count` parties from `first` on a child, and runs it until it waits, inside
+    /// the leg of `starter`, which pays for it from its budget as for a direct await. Where nothing
+    /// is left of that, or too many legs run inside of each other: as start().
     ///
-    /// Pre: `starter`'s frame has suspended; `p` stays in its place when it has finished
-    void start_within(party& starter, party& p) noexcept;
+    /// Pre: `starter` runs on this thread, and its frame has suspended; the parties are not on the
+    /// heap by themselves, and stay in their place when they have finished
+    void start_within(party& starter, party* first, std::size_t count) noexcept;
     /// Pre: `p` has finished. Takes it out, tells `child_finished`, wakes who waits.
     void finish(party& p) noexcept;
 

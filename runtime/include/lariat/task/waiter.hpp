@@ -87,15 +87,16 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
         cancel_in(entered ? this : nullptr);
     }
     [[nodiscard]] group_core& owner() const noexcept { return static_cast<group_core&>(*parent_); }
-    void enter(group_core& group, const party* parent) noexcept {
+    /// Becomes a child of `group`. `heir_of`: whose task-locals it inherits; null: there are none.
+    void enter(group_core& group, const party* heir_of) noexcept {
         parent_ = &group;
         if (group.shields_children || group.marks_.effective || marks_.cancelled) [[unlikely]] {
             marks_.shields = group.shields_children;
             marks_.effective = marks_.cancelled || (!marks_.shields && group.marks_.effective);
             cancel_pending = marks_.effective;
         }
-        if (parent != nullptr && parent->innermost_ != 0 && parent->word() != 0) [[unlikely]]
-            inherit_locals(*this, *parent);
+        if (heir_of != nullptr) [[unlikely]]
+            inherit_locals(*this, *heir_of);
     }
 
     /// The innermost: an inner_scope, or this.
@@ -141,6 +142,8 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
         return &told;
     }
 
+    /// False: it has neither task-locals nor a joiner that might keep them.
+    [[nodiscard]] bool has_locals() const noexcept { return innermost_ != 0 && word() != 0; }
     /// Task-local values, and its name if it has one.
     [[nodiscard]] local_node* locals() const noexcept {
         const std::uintptr_t own = word();
