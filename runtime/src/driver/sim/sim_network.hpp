@@ -103,7 +103,7 @@ class sim_network {
         std::list<std::unique_ptr<endpoint>> pending;
     };
     /// What a port number leads to.
-    struct port {
+    struct door {
         endpoint* listener = nullptr;
         std::set<int> connecting;
     };
@@ -134,7 +134,7 @@ class sim_network {
     std::uint16_t next_port_ = 49152;
     std::vector<std::unique_ptr<endpoint>> descriptors_;
     std::priority_queue<std::size_t, std::vector<std::size_t>, std::greater<>> free_;  // of those
-    std::unordered_map<std::uint16_t, port> ports_;
+    std::unordered_map<std::uint16_t, door> ports_;
     std::vector<int> touched_;
     std::priority_queue<event, std::vector<event>, std::greater<>> events_;
 };
