@@ -283,11 +283,11 @@ HTTP = [
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 SCALE = [
     operation(f"{kind}_{count}", "scale", f"{title}, {count:,} at once", "ns",
-              f"scale: {title}, {count} at once", seconds=1.5)
-    for kind, title in (("scale_tasks", "spawn, yield, join a task"),
-                        ("scale_timers", "timer create + cancel"),
-                        ("scale_sleepers", "spawn a sleeper, wake, join"),
-                        ("scale_connections", "a simulated request"))
+              f"scale: {title}, {count} at once", seconds=seconds)
+    for kind, title, seconds in (("scale_tasks", "spawn, yield, join a task", 1.5),
+                                 ("scale_timers", "timer create + cancel", 1.5),
+                                 ("scale_sleepers", "spawn a sleeper, wake, join", 1.5),
+                                 ("scale_connections", "a simulated request", 8))
     for count in COUNTS
 ]
 

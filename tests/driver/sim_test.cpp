@@ -267,6 +267,34 @@ TEST_CASE("sim: who gives up connecting is in nobody's way, and a port is free w
     CHECK(network.close(waits) == 0);
 }
 
+TEST_CASE("sim: a socket connects to one port at a time") {
+    sim_network network;
+    const auto call = [&](int fd, std::uint16_t port) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        return network.connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    };
+    sim_link slow;
+    slow.latency = 1s;
+    network.shape_new(slow);
+    const int late = network.socket();
+    CHECK(call(late, 80) == lariat::detail::would_block);
+    CHECK(call(late, 82) == -EALREADY);
+    network.advance(network.now() + 1s);
+    CHECK(call(late, 82) == -EALREADY);
+    CHECK(call(late, 80) == -ECONNREFUSED);
+    const int door = network.listen(82);
+    CHECK(call(late, 82) == lariat::detail::would_block);  // the first is over
+    network.advance(network.now() + 1s);
+    CHECK(call(late, 82) == 0);
+    const int gone = network.socket();
+    CHECK(call(gone, 80) == lariat::detail::would_block);
+    CHECK(network.close(gone) == 0);
+    for (const int fd : {late, door}) CHECK(network.close(fd) == 0);
+    CHECK(network.open_descriptors() == 0);
+}
+
 TEST_CASE("sim: a port is one listener's, and a descriptor is never a real one") {
     sim w;
     const int door = network_of(w).listen(80);

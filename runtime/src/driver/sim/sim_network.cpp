@@ -51,8 +51,9 @@ int sim_network::listen(std::uint16_t port, int backlog) {
     item->is = role::listener;
     item->port = port;
     item->backlog = static_cast<std::size_t>(std::max(backlog, 1));
-    ports_[port].listener = item.get();
-    return adopt(std::move(item));
+    const int fd = adopt(std::move(item));
+    ports_[port].listener = find(fd);
+    return fd;
 }
 
 std::pair<int, int> sim_network::socket_pair(std::size_t capacity) {
@@ -117,10 +118,12 @@ int sim_network::connect(int fd, const sockaddr* to, std::uint32_t length) {
     if (to->sa_family != AF_INET) return -EAFNOSUPPORT;
     sockaddr_in address;
     std::memcpy(&address, to, sizeof address);
-    item->port = ntohs(address.sin_port);
+    const std::uint16_t to_port = ntohs(address.sin_port);
+    if (item->connecting && item->port != to_port) return -EALREADY;
     if (!item->connecting) {
+        ports_[to_port].connecting.insert(fd);
         item->connecting = true;
-        ports_[item->port].connecting.insert(fd);
+        item->port = to_port;
         item->connected_at = saturating_add(now_, item->link.latency);
         if (item->connected_at > now_) touch_at(item->connected_at, fd);
     }
@@ -290,8 +293,8 @@ int sim_network::close(int fd) {
         if (own->second.connecting.empty()) ports_.erase(own);
     }
     const auto index = static_cast<std::size_t>(fd - first_descriptor);
-    descriptors_[index].reset();
     free_.push(index);
+    descriptors_[index].reset();
     --open_;
     return 0;
 }

@@ -36,8 +36,8 @@ struct sim_link {
 /// lowest free number is used again at once, as the kernel does.
 ///
 /// Threads      one
-/// Cost         a verb's is that of the bytes, and of a logarithm of how many are open at most: a
-///              million connections are simulated as one is
+/// Cost         of the bytes and stretches that are unread, and of a logarithm of how many are
+///              open; accept() and a listener's close() also ask all who connect to its port
 class sim_network {
  public:
     static constexpr int first_descriptor = 1 << 30;
