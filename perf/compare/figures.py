@@ -9,6 +9,7 @@ import statistics
 import typing
 
 REACHED, WITHIN, SHORT, UNKNOWN = "reached", "within the spread", "short", "no figure"
+ORDER = (SHORT, UNKNOWN, WITHIN, REACHED)  # from the worst
 
 
 class Spread(typing.NamedTuple):
@@ -65,18 +66,17 @@ def verdict(target, found):
 
 def worst(verdicts):
     """Of several targets in one row: the one that is furthest from being reached."""
-    order = (SHORT, UNKNOWN, WITHIN, REACHED)
-    return min(verdicts, key=order.index, default="")
+    return min(verdicts, key=ORDER.index, default="")
 
 
 def of_row(verdicts):
-    """What {target: verdict} of one row come to: the worst, where a ratio that is known decides
-    over the limit that it stands for.
+    """What {target: verdict} of one row come to: the worst, where a limit counts as its share of a
+    rival's figure does if that is better: it is of a machine of another speed.
     """
-    scaled = {target.metric for target, said in verdicts.items()
+    scaled = {target.metric: said for target, said in verdicts.items()
               if target.scaled and said != UNKNOWN}
-    return worst([said for target, said in verdicts.items()
-                  if target.scaled == (target.metric in scaled)])
+    return worst([max(said, scaled.get(target.metric, SHORT), key=ORDER.index)
+                  for target, said in verdicts.items() if not target.scaled])
 
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}

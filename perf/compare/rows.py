@@ -63,7 +63,7 @@ def at_most(limit, of="", metric="value"):
 
 
 def beside(limit, **there):
-    """At most `limit`, and so much of what a rival takes here as that was of what it took where
+    """At most `limit`, or so much of what a rival takes here as that was of what it took where
     the limit comes from: machines differ in speed, and one does from day to day.
     """
     (rival, took), = there.items()

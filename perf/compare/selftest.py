@@ -68,13 +68,15 @@ class Figures(unittest.TestCase):
         said = [figures.REACHED, figures.SHORT, figures.WITHIN]
         self.assertEqual(figures.worst(said), figures.SHORT)
 
-    def test_a_ratio_to_a_rival_decides_over_the_limit_it_stands_for(self):
+    def test_a_limit_or_its_share_of_a_rivals_figure_will_do(self):
         limit, ratio = rows.beside(60, tokio=240)
         self.assertEqual(ratio, Target("value", 0.25, "tokio", scaled=True))
         slow = {limit: figures.SHORT, ratio: figures.REACHED}
         self.assertEqual(figures.of_row(slow), figures.REACHED)
         fast = {limit: figures.REACHED, ratio: figures.SHORT}
-        self.assertEqual(figures.of_row(fast), figures.SHORT)
+        self.assertEqual(figures.of_row(fast), figures.REACHED)
+        neither = {limit: figures.SHORT, ratio: figures.SHORT}
+        self.assertEqual(figures.of_row(neither), figures.SHORT)
         alone = {limit: figures.SHORT, ratio: figures.UNKNOWN}
         self.assertEqual(figures.of_row(alone), figures.SHORT)
         other = {**slow, Target("p99_us", 1.0, "floor"): figures.WITHIN}

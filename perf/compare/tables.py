@@ -70,7 +70,7 @@ def counted(results):
                     (figures.REACHED, figures.WITHIN, figures.SHORT, figures.UNKNOWN)
                     if verdict in said)
     yield ("(rows, each on each driver; \"within the spread\": the median is short and the best "
-           "round is not; where a target is also a ratio to a rival, that decides).\n")
+           "round is not; where a limit is also a share of a rival's figure, either will do).\n")
 
 
 def marked(row, results, name):
