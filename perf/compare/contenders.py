@@ -83,7 +83,7 @@ def rival(record, build, here):
 def steps(names, registry=REGISTRY):
     """{name: the commands that built it}, as they are told in the results."""
     return {record.name: [" ".join(filled(argv, "BUILD", "perf/rivals"))
-                          for argv in record.build("BUILD")]
+                          for argv in record.commands]
             for record in registered(registry) if record.name in names}
 
 

@@ -347,6 +347,14 @@ RECORDS = [
 ]
 
 
+class Told(unittest.TestCase):
+    def test_what_built_a_rival_names_no_folder_of_this_machine(self):
+        told = contenders.steps([record.name for record in contenders.registered()])
+        here = str(pathlib.Path(__file__).resolve().parents[2])
+        self.assertTrue(any(told.values()))
+        self.assertEqual([line for lines in told.values() for line in lines if here in line], [])
+
+
 class Written(unittest.TestCase):
     def setUp(self):
         self.found = results.Results(json.loads(json.dumps(ABOUT)), RECORDS)
@@ -369,6 +377,10 @@ class Written(unittest.TestCase):
         self.assertIn("| mutex, uncontended lock + unlock | ns | – | 5 | 3 | a small rival: 6 | "
                       "0.50 |", self.text)
         self.assertIn("a small rival (n = 1,000)", self.text)
+
+    def test_all_cells_are_told_together(self):
+        self.assertIn("| a small rival | 0.49 (1 of 1) | 2.21 (1 of 1) | 1.00 (0 of 1) | – | – | – |",
+                      self.text)
 
     def test_growth_is_told_by_connections(self):
         self.assertIn("| server | 50 | 500 |", self.text)

@@ -1,5 +1,7 @@
 """results.md: what was found, as tables a person can read."""
 
+import statistics
+
 import figures
 import noise
 import rows as work
@@ -166,6 +168,35 @@ def everybody(room, results):
     yield "</details>\n"
 
 
+def all_cells(results):
+    """Echo: each driver beside each server, over all the cells that both have."""
+    cells = [row for row in results.measured("echo") if row.id[0].isdigit()]
+    ours = [name for name, each in results.contenders.items() if each["kind"] == "lariat"]
+    lines = []
+    for name in results.contenders:
+        if name not in ours and any(results.of(row, name) for row in cells):
+            lines.append([results.title(name), *(over_cells(cells, results, mine, name, metric)
+                                                 for mine in ours
+                                                 for metric in (CPU, RATE, "p99_us"))])
+    if len(cells) < 2 or not lines:
+        return
+    yield "### All cells together\n"
+    yield ("Lariat's figures to each server's: the geometric mean of the cells' median ratios, and in "
+           "brackets in how many of them Lariat's is the better.\n")
+    yield from table(["server", *(f"{results.title(mine)}: {what}" for mine in ours
+                                  for what in ("CPU each", "req/s", "p99"))], lines)
+
+
+def over_cells(cells, results, mine, other, metric):
+    found = [spread(figures.ratios(values_of(results.of(row, mine), metric),
+                                   values_of(results.of(row, other), metric))) for row in cells]
+    medians = [each.median for each in found if each]
+    if not medians:
+        return "–"
+    better = sum((each > 1) == (metric == RATE) and each != 1 for each in medians)
+    return f"{statistics.geometric_mean(medians):.2f} ({better} of {len(medians)})"
+
+
 def growth(results):
     """Echo: what a request costs as connections grow."""
     points = connections_of(results)
@@ -268,6 +299,7 @@ def document(results, plots):
         if room == "echo":
             for row in measured:
                 yield from traffic(row, results)
+            yield from all_cells(results)
             yield from growth(results)
         else:
             yield from operations(room, results)

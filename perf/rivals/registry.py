@@ -225,8 +225,9 @@ RIVALS = [
     Rival(
         name="boost_fiber",
         title="Boost.Fiber, on an epoll scheduler",
-        packages=["libboost-fiber1.81-dev", "libboost-context1.81-dev"],
-        version=version_of("libboost-fiber1.81-dev"),
+        # 1.81 and matplotlib, whose SciPy wants the headers of 1.74, exclude each other.
+        packages=["libboost-fiber1.74-dev", "libboost-context1.74-dev"],
+        version=version_of("libboost-fiber1.74-dev"),
         commands=[
             compiled("echo_fiber.cpp", "fiber_echo", "-lboost_fiber", "-lboost_context"),
             compiled("rows_fiber.cpp", "fiber_rows", "-lboost_fiber", "-lboost_context",
