@@ -30,7 +30,7 @@ void check_options(const serve_options& options) {
 }
 
 connection_set::connection_set(const serve_options& options) noexcept
-    : child_set(&connection_set::child_ended),
+    : child_set(&connection_set::child_ended, told_of::all),
       timer_entry(&connection_set::drain_over),
       most_(options.max_connections),
       drain_(options.drain),

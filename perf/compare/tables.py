@@ -181,8 +181,8 @@ def all_cells(results):
     if len(cells) < 2 or not lines:
         return
     yield "### All cells together\n"
-    yield ("Lariat's figures to each server's: the geometric mean of the cells' median ratios, and in "
-           "brackets in how many of them Lariat's is the better.\n")
+    yield ("Lariat's figures to each server's: the geometric mean of the cells' median ratios, and "
+           "in brackets in how many of them Lariat's is the better.\n")
     yield from table(["server", *(f"{results.title(mine)}: {what}" for mine in ours
                                   for what in ("CPU each", "req/s", "p99"))], lines)
 

@@ -31,7 +31,7 @@ loop_state::loop_state(loop& face, const run_options& chosen)
       driver_(chosen.driver),
       box_(std::make_shared<mailbox>(driver_)),
       signals_(driver_),
-      root_(&loop_state::root_child_finished) {
+      root_(&loop_state::root_child_finished, told_of::all_but_values) {
     scheduler::root = &root_;
     scheduler::debug = chosen.debug || debug_asked();
     scheduler::report = &loop_state::report_failure;

@@ -85,18 +85,4 @@ void group_core::cancel_children() noexcept {
     for (party& child : children) child.cancel();
 }
 
-void group_core::finish(party& p) noexcept {
-    p.list_link::unlink();
-    --pending;
-    child_finished(*this, p);
-    if (party_joiner* told = p.take_joiner()) told->joined(*told);
-    p.drop_ref();
-    if (pending == 0 && waiting != nullptr) {
-        waiter& owner = *waiting;
-        waiting = nullptr;
-        ended = true;
-        owner.wake();
-    }
-}
-
 }  // namespace lariat

@@ -19,6 +19,11 @@ struct list_link {
 
     [[nodiscard]] bool linked() const noexcept { return next != this; }
 
+    /// Leaves the list it is on, for another or for good: linked() says nothing of it then.
+    void take_out() noexcept {
+        prev->next = next;
+        next->prev = prev;
+    }
     /// Leaves whatever list it is on. Cost: O(1), also when it is on none.
     void unlink() noexcept {
         prev->next = next;

@@ -20,7 +20,7 @@ namespace lariat::detail {
 /// Allocation   none until errors are collected
 class LARIAT_EXPORT child_set : public group_core {
  public:
-    explicit child_set(child_action on_finished) noexcept : group_core(on_finished) {}
+    child_set(child_action on_finished, told_of which) noexcept : group_core(on_finished, which) {}
     ~child_set();
 
     /// Starts a task whose frame somebody else keeps under a party that somebody else keeps.

@@ -16,11 +16,12 @@ namespace lariat::detail {
 /// An await of several children: it parks the awaiting party until all of them have ended.
 class child_wait : public wait_point {
  public:
-    explicit child_wait(group_core::child_action on_finished) noexcept
-        : wait_point(children_wait), children_(on_finished) {}
+    child_wait(group_core::child_action on_finished, told_of which) noexcept
+        : wait_point(children_wait), children_(on_finished, which) {}
     /// Pre: not awaited yet.
     child_wait(child_wait&& other) noexcept
-        : wait_point(static_cast<wait_point&&>(other)), children_(other.children_.child_finished) {}
+        : wait_point(static_cast<wait_point&&>(other)),
+          children_(other.children_.child_finished, other.children_.told) {}
 
  protected:
     /// Before the first child starts: they find the party parked where it gathers them.

@@ -16,7 +16,7 @@ namespace detail {
 /// The first failure cancels the rest and is thrown, with those that come of it.
 class gather_wait : public child_wait {
  public:
-    gather_wait() noexcept : child_wait(&child_set::fail_fast) {}
+    gather_wait() noexcept : child_wait(&child_set::fail_fast, told_of::all_but_values) {}
 
  protected:
     void end_wait(std::span<const party> ended) {

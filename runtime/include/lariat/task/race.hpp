@@ -22,7 +22,7 @@ namespace detail {
 /// The first child that ends by itself decides; the rest are cancelled.
 class race_wait : public child_wait {
  public:
-    race_wait() noexcept : child_wait(&race_wait::first_wins) {}
+    race_wait() noexcept : child_wait(&race_wait::first_wins, told_of::all) {}
 
  protected:
     static void first_wins(group_core& group, party& p) noexcept {

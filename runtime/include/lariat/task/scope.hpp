@@ -81,15 +81,21 @@ class LARIAT_EXPORT inner_scope : public scope_core {
     std::uintptr_t own_ = 0;  // of a party's outermost one: its word(); of the others: that, marked
 };
 
+/// Of which children's endings a group is told. Most do nothing about those that end well, and
+/// then spare themselves a call for each.
+enum class told_of : std::uint8_t { all, all_but_values };
+
 /// A scope that owns parties: a task group, a gather, the root of a run.
 ///
 /// Lifetime     outlives its children: its owner waits until `pending` is 0
 /// Allocation   none
 struct LARIAT_EXPORT group_core : inner_scope {
-    /// Called once for each child, when it has finished, on the loop and outside of any task.
+    /// Called when a child has finished, on the loop and outside of any task; at most once for
+    /// each.
     using child_action = void (*)(group_core&, party&) noexcept;
 
-    explicit group_core(child_action on_finished) noexcept : child_finished(on_finished) {
+    group_core(child_action on_finished, told_of which) noexcept
+        : child_finished(on_finished), told(which) {
         marks_.is_group = true;
     }
 
@@ -102,8 +108,6 @@ struct LARIAT_EXPORT group_core : inner_scope {
     /// Pre: `starter` runs on this thread, and its frame has suspended; the parties are not on the
     /// heap by themselves, and stay in their place when they have finished
     void start_within(party& starter, party* first, std::size_t count) noexcept;
-    /// Pre: `p` has finished. Takes it out, tells `child_finished`, wakes who waits.
-    void finish(party& p) noexcept;
 
     /// A root has no party of its own; it is entered for as long as the run lasts.
     void open_root() noexcept;
@@ -117,6 +121,7 @@ struct LARIAT_EXPORT group_core : inner_scope {
     list<party> children;
     std::size_t pending = 0;
     child_action child_finished;
+    told_of told;                      ///< for whom that is called
     struct scheduler* home = nullptr;  ///< whose loop the children run on
     struct waiter* waiting = nullptr;  ///< woken when `pending` falls to 0
     bool ended = false;                ///< `waiting` was woken: nobody waits for another child

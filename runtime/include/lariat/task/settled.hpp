@@ -23,7 +23,8 @@ outcome<T> outcome_of(const party& p, std::coroutine_handle<task_promise<T>> don
 /// Every child runs to its own end.
 class settle_wait : public child_wait {
  public:
-    settle_wait() noexcept : child_wait([](group_core&, party&) noexcept {}) {}
+    settle_wait() noexcept
+        : child_wait([](group_core&, party&) noexcept {}, told_of::all_but_values) {}
 
  protected:
     /// What was cancelled from outside is no outcome of the children; what failed all the same is

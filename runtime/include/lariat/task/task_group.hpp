@@ -43,7 +43,7 @@ class task_group {
     template <class Body>
     friend class group_awaiter;
 
-    task_group() noexcept : children_(&detail::child_set::fail_fast) {}
+    task_group() noexcept : children_(&detail::child_set::fail_fast, told_of::all_but_values) {}
 
     detail::child_set children_;
 };

@@ -60,7 +60,8 @@ struct party_marks {
 ///              running -> finished (its outermost frame is done); a cancelled fresh party finishes
 ///              without having run
 struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
-    party() noexcept : party_marks{} {}
+    // On no list until it enters a group, and nobody takes it out before.
+    party() noexcept : list_link(set_later{}), party_marks{} {}
     ~party() {
         if (innermost_ != 0) [[unlikely]]
             drop_locals(*this);
@@ -135,6 +136,8 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
     }
     /// Null if it has none.
     party_joiner* take_joiner() noexcept {
+        if (innermost_ == 0) [[likely]]
+            return nullptr;
         std::uintptr_t& own = word();
         if ((own & joiner_mark) == 0) return nullptr;
         party_joiner& told = joiner_at(own);
