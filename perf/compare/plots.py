@@ -18,7 +18,8 @@ except ImportError as _failure:
 LARIAT = {"lariat_epoll": "#0b5fa5", "lariat_uring": "#2a9df4"}
 FLOOR = "#555555"
 RIVALS = ("#d9822b", "#7a9e3a", "#a05195", "#c0504d", "#8c6d31", "#5f9ea0", "#e377c2", "#bcbd22",
-          "#9467bd", "#17a398", "#b07aa1", "#ff9d76", "#6b8e23", "#cc6677")
+          "#9467bd", "#17a398", "#b07aa1", "#ff9d76", "#6b8e23", "#cc6677", "#8b1a1a", "#2ca02c",
+          "#e0b500", "#5b3a29", "#ff5fa2", "#00796b")
 PALE = "#c9ced6"
 MARKS = "ovs^Dp<>hX8*"
 # The cells worth a panel each, if they were measured; there is room for six.
@@ -236,7 +237,7 @@ def growth(results):
         readable(each.xaxis, log=True)
         readable(each.yaxis, log=True)
         each.grid(color="#e6e6e6", linewidth=0.7)
-        each.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+        each.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     return figure
 
 

@@ -354,6 +354,9 @@ class Told(unittest.TestCase):
         self.assertTrue(any(told.values()))
         self.assertEqual([line for lines in told.values() for line in lines if here in line], [])
 
+    def test_every_rival_has_a_colour_of_its_own(self):
+        self.assertGreaterEqual(len(set(plots.RIVALS)), len(contenders.registered()))
+
 
 class Written(unittest.TestCase):
     def setUp(self):
