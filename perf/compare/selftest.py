@@ -385,6 +385,13 @@ class Written(unittest.TestCase):
         self.assertIn("| a small rival | 0.49 (1 of 1) | 2.21 (1 of 1) | 1.00 (0 of 1) | – | – | "
                       "– |", self.text)
 
+    def test_a_cell_in_which_nobody_was_answered_is_left_out_of_those_told_together(self):
+        still = echo_run("lariat_epoll", 0, 0, 0.0, row="500x64x1")
+        other = echo_run("small", 0, 500, 9.0, row="500x64x1")
+        records = [*(each for each in RECORDS if each["row"] != "500x64x1"), still, other]
+        text = "\n".join(tables.document(results.Results(ABOUT, records), []))
+        self.assertIn("| a small rival | 0.49 (1 of 1) | 2.21 (1 of 1) |", text)
+
     def test_growth_is_told_by_connections(self):
         self.assertIn("| server | 50 | 500 |", self.text)
 

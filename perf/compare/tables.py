@@ -190,7 +190,8 @@ def all_cells(results):
 def over_cells(cells, results, mine, other, metric):
     found = [spread(figures.ratios(values_of(results.of(row, mine), metric),
                                    values_of(results.of(row, other), metric))) for row in cells]
-    medians = [each.median for each in found if each]
+    # Who answered nobody while it was measured has figures of 0, and those have no such mean.
+    medians = [each.median for each in found if each and each.median > 0]
     if not medians:
         return "–"
     better = sum((each > 1) == (metric == RATE) and each != 1 for each in medians)
