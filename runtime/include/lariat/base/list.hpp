@@ -26,8 +26,7 @@ struct list_link {
     }
     /// Leaves whatever list it is on. Cost: O(1), also when it is on none.
     void unlink() noexcept {
-        prev->next = next;
-        next->prev = prev;
+        take_out();
         next = this;
         prev = this;
     }
