@@ -135,6 +135,20 @@ TEST_CASE_FIXTURE(pool_check, "pool map: progress can be watched") {
     });
 }
 
+TEST_CASE_FIXTURE(pool_check,
+                  "pool map: the last chunks are smaller, unless a size was asked for") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const std::vector<long> inputs = numbers_up_to(160);
+        (void)co_await pool.map(square, inputs, 10);
+        const auto of_ten = pool.stats().submitted;
+        CHECK(of_ten == 16);
+        const std::vector<long> squares = co_await pool.map(square, inputs);
+        CHECK(pool.stats().submitted - of_ten == 20);  // 15 of 10 items, then 5, 2, 1, 1, 1
+        CHECK(squares.size() == 160);
+        CHECK(squares.back() == square(inputs.back()));
+    });
+}
+
 TEST_CASE_FIXTURE(pool_check, "pool map: a time limit ends it, and takes back what had not begun") {
     with_pool(1, [](process_pool& pool) -> task<> {
         const shm::event begun;

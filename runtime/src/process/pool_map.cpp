@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t chunks_a_worker = 16;
 // Larger ones gain nothing, and leave the caches.
 constexpr std::size_t most_in_chunk = 16'384;
+// The last chunks grow smaller, down to so small a part: who ends first waits for less.
+constexpr std::size_t taper = 8;
 // Functions that a map has submitted: a worker's fill, and some to follow. Tasks run at once.
 constexpr std::size_t functions_a_worker = 320;
 constexpr std::size_t tasks_a_worker = 4096;
@@ -39,24 +41,26 @@ remote_map::remote_map(std::shared_ptr<process_pool_core> pool, const functions&
     : call_listener(&remote_map::told),
       pool_(std::move(pool)),
       how_(&how),
-      chunk_items_(options.chunk),
+      chunk_(options.chunk),
       progress_(options.progress) {}
 
 remote_map::remote_map(remote_map&& other) noexcept
     : call_listener(&remote_map::told),
       pool_(std::move(other.pool_)),
       how_(other.how_),
-      chunk_items_(other.chunk_items_),
+      chunk_(other.chunk_),
       progress_(other.progress_) {}
 
 bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) {
     const std::size_t workers = pool_->count();
     items_ = items;
-    if (chunk_items_ == 0) {
+    if (chunk_ == 0) {
         const std::size_t chunks = chunks_a_worker * workers;
-        chunk_items_ = std::clamp<std::size_t>((items + chunks - 1) / chunks, 1, most_in_chunk);
+        chunk_ = std::clamp<std::size_t>((items + chunks - 1) / chunks, 1, most_in_chunk);
+        least_chunk_ = std::max<std::size_t>(chunk_ / taper, 1);
+    } else {
+        least_chunk_ = chunk_;
     }
-    chunks_ = (items + chunk_items_ - 1) / chunk_items_;
     most_ = workers * (of_tasks ? tasks_a_worker : functions_a_worker);
     if (progress_ != nullptr) progress_->begin(items);
     feed();
@@ -68,18 +72,27 @@ bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) {
     return true;
 }
 
+/// Pre: there are items left.
+std::size_t remote_map::next_chunk() const noexcept {
+    const std::size_t left = items_ - given_;
+    const std::size_t fair = left / (2 * pool_->count());
+    return std::min(std::clamp(fair, least_chunk_, chunk_), left);
+}
+
 void remote_map::feed() {
     const std::size_t least = 2 * pool_->count();
-    while (!failure_ && next_ < chunks_) {
-        const std::size_t under_way = next_ - ended_;
-        if (under_way >= most_ || (under_way >= least && bytes_ >= most_bytes)) return;
-        call_ref call(new worker_call(how_->pack(*this, next_)));
-        call->position = next_;
+    while (!failure_ && given_ < items_) {
+        if (under_way_ >= most_ || (under_way_ >= least && bytes_ >= most_bytes)) return;
+        const stretch part{given_, next_chunk()};
+        call_ref call(new worker_call(how_->pack(*this, part)));
+        call->position = part.begin;
+        call->items = part.count;
         pool_->submit(*call, counted_);
         call->listener = this;
         if (!std::exchange(counted_, true)) pool_->map_began();
+        given_ += part.count;
+        ++under_way_;
         bytes_ += call->bytes();
-        ++next_;
         calls_.push_back(*call.release());
     }
 }
@@ -95,12 +108,14 @@ void remote_map::told(call_listener& self, worker_call& call) noexcept {
 void remote_map::settle(worker_call& call) noexcept {
     static_cast<group_link&>(call).unlink();
     const call_ref ended(&call);
-    ++ended_;
+    const stretch part{call.position, call.items};
+    ended_ += part.count;
+    --under_way_;
     bytes_ -= call.bytes();
     try {
         if (call.how != worker_call::ending::value) return fail(call.take_failure());
-        how_->store(*this, call.position, call.take_answer());
-        if (progress_ != nullptr) progress_->add(items_of(call.position).count);
+        how_->store(*this, part, call.take_answer());
+        if (progress_ != nullptr) progress_->add(part.count);
         feed();
     } catch (...) {
         fail(std::current_exception());

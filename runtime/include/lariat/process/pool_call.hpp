@@ -89,7 +89,8 @@ struct LARIAT_EXPORT worker_call : pool_link, group_link {
     bool reports = false;
     bool taken = false;  ///< its value
     call_listener* listener = nullptr;
-    std::size_t position = 0;      ///< the listener's
+    std::size_t position = 0;      ///< the listener's: of its first item
+    std::size_t items = 0;         ///< the listener's
     wait_queue waiters;            ///< who waits by a handle
     time_point kill_at = forever;  ///< its worker, if it was cancelled and has not ended
     parcel answer;                 ///< a packed exception_record, if it ended by `thrown`

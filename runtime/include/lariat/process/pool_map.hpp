@@ -187,9 +187,13 @@ packed_call pack_chunk(const Fn& fn, Iterator& at, const Sentinel& end, std::siz
 ///              anything after that
 class LARIAT_EXPORT remote_map : private call_listener {
  public:
+    struct stretch {
+        std::size_t begin;
+        std::size_t count;
+    };
     struct functions {
-        packed_call (*pack)(remote_map&, std::size_t chunk);
-        void (*store)(remote_map&, std::size_t chunk, parcel&& answer);
+        packed_call (*pack)(remote_map&, stretch part);
+        void (*store)(remote_map&, stretch part, parcel&& answer);
     };
 
     remote_map(std::shared_ptr<process_pool_core> pool, const functions& how,
@@ -205,34 +209,26 @@ class LARIAT_EXPORT remote_map : private call_listener {
     /// Pre: ended. Errors: what the first call to fail threw.
     void check() const;
 
- protected:
-    struct stretch {
-        std::size_t begin;
-        std::size_t count;
-    };
-    [[nodiscard]] stretch items_of(std::size_t chunk) const noexcept {
-        const std::size_t begin = chunk * chunk_items_;
-        return {begin, std::min(chunk_items_, items_ - begin)};
-    }
-
  private:
     void feed();
     void settle(worker_call& call) noexcept;
     void fail(std::exception_ptr why) noexcept;
     void leave_pool() noexcept;
     static void told(call_listener& self, worker_call& call) noexcept;
-    [[nodiscard]] bool complete() const noexcept { return failure_ || ended_ == chunks_; }
+    [[nodiscard]] std::size_t next_chunk() const noexcept;
+    [[nodiscard]] bool complete() const noexcept { return failure_ || ended_ == items_; }
 
     std::shared_ptr<process_pool_core> pool_;
     const functions* how_;
-    std::size_t chunk_items_;
+    std::size_t chunk_;            // items: the most, and
+    std::size_t least_chunk_ = 0;  // the least, but for the last one
     map_progress* progress_;
     std::size_t items_ = 0;
-    std::size_t chunks_ = 0;
-    std::size_t next_ = 0;
-    std::size_t ended_ = 0;
-    std::size_t most_ = 0;   // calls under way
-    std::size_t bytes_ = 0;  // of these
+    std::size_t given_ = 0;      // of these: to calls
+    std::size_t ended_ = 0;      // and back
+    std::size_t under_way_ = 0;  // calls
+    std::size_t most_ = 0;       // of these
+    std::size_t bytes_ = 0;      // of theirs
     list<group_link> calls_;
     bool counted_ = false;  // the pool knows of it
     waiter* when_done_ = nullptr;
@@ -282,17 +278,15 @@ class map_of_calls : public remote_map {
     }
 
  private:
-    static packed_call pack(remote_map& base, std::size_t chunk) {
+    static packed_call pack(remote_map& base, stretch part) {
         auto& self = static_cast<map_of_calls&>(base);
-        stretch part = self.items_of(chunk);
         auto at = std::ranges::begin(self.items_) +
                   static_cast<std::ranges::range_difference_t<View>>(part.begin);
         return pack_chunk<Fn, Kind, Moves>(self.fn_, at, std::ranges::end(self.items_), part.count);
     }
-    static void store(remote_map& base, std::size_t chunk, parcel&& answer) {
+    static void store(remote_map& base, stretch part, parcel&& answer) {
         auto& self = static_cast<map_of_calls&>(base);
         parcel_reader reader(answer);
-        const stretch part = self.items_of(chunk);
         if (read_value<std::uint64_t>(reader) != part.count)
             throw parcel_error("a chunk's results");
         if constexpr (gives) {
