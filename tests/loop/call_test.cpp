@@ -223,6 +223,44 @@ TEST_CASE_FIXTURE(leak_check,
     }
 }
 
+TEST_CASE_FIXTURE(leak_check, "call: what the last calls spawn ends with the run, unbegun") {
+    int begun = 0;
+    loop own;
+    auto late = [&](std::shared_ptr<int> held) -> task<> {
+        ++begun;
+        co_await yield_now();
+        ++*held;
+    };
+    const auto alive = std::make_shared<int>(0);
+    auto asks = [&]() -> task<> {
+        for (int i = 0; i < 200; ++i) own.call_soon([] {});  // more than a turn runs
+        for (int i = 0; i < 100; ++i) own.call_soon([&] { (void)spawn(late(alive)); });
+        co_return;
+    };
+    own.run(asks());
+    CHECK(own.stats().tasks == 0);
+    CHECK(alive.use_count() == 1);
+    CHECK(begun == 0);
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "call: that spawns and asks for itself for ever does not keep a run") {
+    loop own;
+    int calls = 0;
+    std::function<void()> again = [&] {
+        ++calls;
+        (void)spawn([]() -> task<> { co_return; }());
+        own.call_soon(again);
+    };
+    auto body = [&]() -> task<> {
+        own.call_soon(again);
+        co_await sleep(1ms);
+    };
+    own.run(body());
+    CHECK(calls > 0);
+    CHECK(own.stats().tasks == 0);
+}
+
 TEST_CASE_FIXTURE(leak_check, "call: one that is not due when the run ends comes in the next one") {
     run_options options;
     options.driver.backend = backend::sim;
@@ -266,6 +304,34 @@ struct unmovable {
     unmovable(const unmovable&) { throw std::runtime_error("will not move"); }
     void operator()() const {}
 };
+
+TEST_CASE_FIXTURE(leak_check,
+                  "call: what one owned may spawn when it is dropped: it never begins") {
+    struct spawns_at_end {
+        explicit spawns_at_end(std::shared_ptr<int> of) : held(std::move(of)) {}
+        spawns_at_end(spawns_at_end&& other) noexcept = default;
+        spawns_at_end(const spawns_at_end&) = delete;
+        ~spawns_at_end() {
+            if (held) (void)spawn(count(held));
+        }
+        static task<> count(std::shared_ptr<int> held) {
+            ++*held;
+            co_await yield_now();
+        }
+        std::shared_ptr<int> held;
+    };
+    const auto alive = std::make_shared<int>(0);
+    {
+        loop own;
+        auto asks = [&]() -> task<> {
+            own.call_later(1h, [one = spawns_at_end(alive)] {});
+            co_return;
+        };
+        own.run(asks());
+    }
+    CHECK(alive.use_count() == 1);
+    CHECK(*alive == 0);
+}
 
 TEST_CASE_FIXTURE(test_loop, "call: a function that cannot be moved into the call leaves nothing") {
     run([&]() -> task<> {

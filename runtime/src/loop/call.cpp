@@ -1,4 +1,5 @@
 #include <lariat/loop/call.hpp>
+#include <lariat/task/leg.hpp>
 
 #include "loop/loop_state.hpp"
 
@@ -20,16 +21,22 @@ bool scheduled_call::cancel() noexcept {
     return true;
 }
 
+// What a dropped function owned may ask for more, and spawn: nothing of it begins.
 void scheduled_call::drop_all(scheduler& home) noexcept {
-    while (!home.ready.empty()) {
-        const ready_item item = home.ready.pop();
-        require(item.is_call() && item.call().run == &run_call,
-                "a loop that closes has no task left");
-        auto& call = static_cast<scheduled_call&>(item.call());
-        (void)call.cancel();
-        call.drop_ref();
-    }
-    while (timer_entry* armed = home.timers.any()) {
+    for (;;) {
+        while (!home.ready.empty()) {
+            const ready_item item = home.ready.pop();
+            if (!item.is_call()) {
+                run_item(item, home);
+                continue;
+            }
+            require(item.call().run == &run_call, "a loop that closes has no work of its own left");
+            auto& call = static_cast<scheduled_call&>(item.call());
+            (void)call.cancel();
+            call.drop_ref();
+        }
+        timer_entry* const armed = home.timers.any();
+        if (armed == nullptr) return;
         if (armed->fire == &due) {
             (void)static_cast<scheduled_call*>(armed)->cancel();
         } else {

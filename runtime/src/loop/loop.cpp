@@ -173,6 +173,30 @@ void loop_state::drive(party& main) {
     all_before_.reached = false;
     ready.push(all_before_);
     while (!all_before_.reached) turn();
+    end_late_tasks();
+    while (orphans_ != 0) {
+        turn();
+        end_late_tasks();
+    }
+}
+
+// Those that the last calls spawned: their scope was cancelled, so none of them begins. The calls
+// stay, in their order.
+void loop_state::end_late_tasks() noexcept {
+    const auto at_mark = [this](ready_item item) {
+        return item.is_call() && &item.call() == &all_before_;
+    };
+    for (bool found = true; std::exchange(found, false);) {
+        ready.push(all_before_);
+        for (ready_item item = ready.pop(); !at_mark(item); item = ready.pop()) {
+            if (item.is_call()) {
+                ready.push(item.call());
+            } else {
+                run_item(item, *this);
+                found = true;
+            }
+        }
+    }
 }
 
 void loop_state::finish_run(party& main) {
@@ -202,6 +226,7 @@ void loop_state::close() noexcept {
     if (closed_) return;
     closed_ = true;
     scheduler* const outer = std::exchange(this_scheduler, this);
+    root_.cancel_root();  // one that has never run
     shut_objects();
     signals_.close();
     box_->close();

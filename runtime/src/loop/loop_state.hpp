@@ -95,6 +95,7 @@ struct loop_state : scheduler {
     };
 
     void run_ready();
+    void end_late_tasks() noexcept;
     void run_watched(ready_item item);
     void report_left() const;
     void call_posted();
