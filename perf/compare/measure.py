@@ -13,6 +13,8 @@ import noise
 import programs
 
 SERVER_CORE, LOAD_CORE = "0", "1"
+# Of an echo cell's time: who answers nobody for so long in a row stood still.
+STILL = 1 / 3
 OF_ONE_CORE = "of one core"  # a unit: so much of the time that one core takes for the work
 
 
@@ -58,9 +60,28 @@ def traffic(contender, row, settings):
     del record["label"]
     record["bytes_verified"] = record.pop("bytes")
     record["server_peak_bytes"] = peak
-    if record["errors"]:
-        record["failed"] = f"{record['errors']} errors: {record['first_error']}"
+    wrong = wrong_with(record)
+    if wrong:
+        record["failed"] = wrong
     return record
+
+
+def wrong_with(record):
+    """Why the figures of traffic mean nothing; empty: they do."""
+    if record["errors"]:
+        return f"{record['errors']} errors: {record['first_error']}"
+    if not record["server_peak_bytes"]:
+        return "the server was gone at the end"
+    if record["mode"] == "idle":
+        return ""
+    if not record["requests"]:
+        return "no request was answered while it was measured"
+    if not record["server_cpu_seconds"]:
+        return "the server used no CPU time: somebody else answered"
+    silence = record["longest_silence_seconds"]
+    if silence > STILL * record["seconds"]:
+        return f"nobody was answered for {silence:.2g} of {record['seconds']:.2g} s"
+    return ""
 
 
 def listening(ending, contender):
@@ -70,7 +91,10 @@ def listening(ending, contender):
     server = ending.enter_context(programs.started(
         [*contender.echo, str(port)], SERVER_CORE, contender.environment, told=told))
     programs.await_port(server, port, told)
-    return port, programs.group_of(server.pid)
+    processes = programs.group_of(server.pid)
+    if not programs.alone_listen(processes, port):
+        raise programs.Failed(f"somebody else listens at port {port}")
+    return port, processes
 
 
 def load_argv(row, port, processes, settings):

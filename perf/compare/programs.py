@@ -113,16 +113,49 @@ def peak_bytes(processes):
     return total
 
 
+def alone_listen(processes, port):
+    """Whether these listen at a port, and nobody else: a port that was taken answers as well, for
+    a server that is about to find it taken.
+    """
+    sockets = listeners(port)
+    return bool(sockets) and sockets <= set().union(*map(opened, processes))
+
+
+def listeners(port):
+    """The sockets that listen at a port of this machine, as /proc names them."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/net/{table}", encoding="ascii") as lines:
+            # Slot, local address, remote address, state (10: listens), ..., inode (proc_net(5)).
+            for fields in map(str.split, lines):
+                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def opened(process):
+    """The files and sockets of a process, as /proc names them."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for link in pathlib.Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(link))
+    return found
+
+
 def await_port(child, port, told, seconds=10):
     """Waits until a server answers. Errors: Failed when it ends, or does not answer."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        answered = False
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 1).close()
-            return
+            answered = True
         if child.poll() is not None:
             told.seek(0)
             raise Failed(f"the server did not start: {why(child.returncode, told.read())}")
+        if answered:
+            return
         time.sleep(0.02)
     raise Failed(f"the server does not answer after {seconds} s")
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tests perf/compare: arithmetic, order, noise, programs that fail, and what is written of it all.
-The contenders are small scripts; nothing is measured."""
+The contenders are small scripts; nothing is measured. Servers are in selftest_servers.py."""
 
 import io
 import json
@@ -19,6 +19,7 @@ from contextlib import redirect_stdout
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE))
+MORE = ("selftest_servers",)
 
 import contenders
 import figures
@@ -453,6 +454,13 @@ class Endings(unittest.TestCase):
                     os.kill(runner.pid, number)
                     runner.wait()
                     self.assertTrue(soon(lambda: not is_alive(child)), number)
+
+
+def load_tests(loader, tests, _pattern):
+    """The tests of this file and of those beside it."""
+    for name in MORE:
+        tests.addTests(loader.loadTestsFromName(name))
+    return tests
 
 
 if __name__ == "__main__":

@@ -148,6 +148,7 @@ void connection::take_answers(std::size_t bytes, bool refill) {
     if (answers > issued_ - answered_) return fail("more bytes came back than were sent", 0);
     if (answers == 0) return;
     const nanoseconds_t end = now();
+    shared_.tally.heard(end);
     for (std::uint64_t i = 0; i < answers; ++i) {
         shared_.tally.latency.record(end - started_at_[oldest_]);
         oldest_ = oldest_ + 1 == shared_.pipeline ? 0 : oldest_ + 1;

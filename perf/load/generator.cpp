@@ -123,13 +123,15 @@ void generator::run_idle(outcome& found) {
 }
 
 void generator::measure(outcome& found, double seconds) {
-    shared_.tally.start_phase();
     const double own_before = own_cpu_seconds();
     const auto cpu_before = cpu_time_of(options_.server_pids);
     const auto kernel_before = kernel_time_of(options_.server_pids);
     const nanoseconds_t start = now();
+    shared_.tally.start_phase(start);
     pump(after(seconds), [] { return false; });
-    found.seconds = static_cast<double>(now() - start) / nanoseconds_a_second;
+    const nanoseconds_t end = now();
+    shared_.tally.heard(end);
+    found.seconds = static_cast<double>(end - start) / nanoseconds_a_second;
     found.server_cpu_seconds = seconds_of(cpu_time_of(options_.server_pids) - cpu_before);
     found.server_kernel_seconds = seconds_of(kernel_time_of(options_.server_pids) - kernel_before);
     found.load_cpu_seconds = own_cpu_seconds() - own_before;

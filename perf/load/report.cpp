@@ -82,6 +82,8 @@ void write_json(std::FILE* to, const options& chosen, const outcome& found, cons
                  microseconds(seen.latency.quantile(0.5)),
                  microseconds(seen.latency.quantile(0.99)),
                  microseconds(seen.latency.quantile(0.999)), microseconds(seen.latency.max()));
+    std::fprintf(to, "\"longest_silence_seconds\": %.6f, ",
+                 static_cast<double>(seen.longest_silence) / 1e9);
     std::fprintf(to, "\"cpu_per_request_us\": %.4f, \"server_cpu_seconds\": %.6f, ",
                  cpu_per_request_us(found, seen), found.server_cpu_seconds);
     std::fprintf(to, "\"server_kernel_seconds\": %.2f, \"load_cpu_seconds\": %.6f, ",
