@@ -28,7 +28,7 @@ class Contender(typing.NamedTuple):
         if row.own and self.kind == "rival":
             return False
         if row.load:
-            return bool(self.echo)
+            return bool(self.echo and not row.missing)
         if self.kind == "rival":
             return row.id in self.rows
         name = row.ours if self.kind == "lariat" else row.floor

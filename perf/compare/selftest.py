@@ -121,6 +121,12 @@ class Rows(unittest.TestCase):
                 is_there = name in sources or name.rpartition(", ")[0] in sources
                 self.assertTrue(is_there, name)
 
+    def test_traffic_that_is_too_much_is_nobodys(self):
+        too_much, = rows.chosen(["10000x16384x16"], False)
+        self.assertIn("GB in flight", too_much.missing)
+        server = contenders.Contender("x", "X", "rival", echo=("server",))
+        self.assertEqual(plan.jobs([too_much], [server], 1), [])
+
     def test_patterns_choose_by_id_and_room(self):
         self.assertEqual([row.id for row in rows.chosen(["50x64x*", "churn"], False)],
                          ["50x64x1", "50x64x16", "churn"])
@@ -401,6 +407,12 @@ class Written(unittest.TestCase):
                      "- yield through the loop (`green_yield`): green threads are not built yet",
                      "- floor: epoll by hand failed in `mutex`: it crashed"):
             self.assertIn(line, self.text)
+
+    def test_what_was_measured_is_not_listed_as_missing(self):
+        about = {**ABOUT, "rows": ["10000x16384x16"]}
+        run_of_it = echo_run("lariat_epoll", 0, 1000, 5.0, row="10000x16384x16")
+        self.assertNotIn("GB in flight", "\n".join(tables.document(
+            results.Results(about, [run_of_it]), [])))
 
     def test_what_it_ran_on_is_recorded(self):
         for part in ("Linux 6", "a processor, 2 cores", "libsmall 1.2", "version 1", "`-O3`"):

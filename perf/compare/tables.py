@@ -223,7 +223,8 @@ def connections_of(results):
 
 def not_measured(results):
     about = results.about
-    lines = [f"- {row.title} (`{row.id}`): {row.missing}" for row in results.rows if row.missing]
+    lines = [f"- {row.title} (`{row.id}`): {row.missing}" for row in results.rows
+             if row.missing and not results.names(row, "lariat")]
     lines += [f"- {name}: left out; {why}" for name, why in about["left_out"].items()]
     lines += failures(results)
     if about.get("late"):
@@ -268,7 +269,9 @@ METHOD = """## How to read it
 - The server has core 0 and the load core 1, over loopback, so both are busy: CPU per request is
   what a server costs; requests a second are those of the slower of the two sides.
 - Every echoed byte is compared with what was sent. Who has an error in a cell has no figure there.
-- Latency is that of a saturated server (closed loop).
+- Latency is that of a saturated server (closed loop), and a percentile is one of the requests that
+  were answered in the measured time. Where some clients starve, with a p99 far above the p50, those
+  that still waited at the end are in none of them: all percentiles are too low there.
 - Operations run in a process of their own, on the core they are pinned to; those that need two
   cores have both. Less is better.
 - n: a slow rival did fewer items. What is told for each item is told so all the same; a time of all
