@@ -2,12 +2,17 @@
 
 import importlib.util
 import pathlib
-import shutil
-import subprocess
+import time
 import typing
+
+import builds
 
 PERF = pathlib.Path(__file__).resolve().parent.parent
 REGISTRY = PERF / "rivals" / "registry.py"
+
+
+FLOORS = {"floor_epoll": "floor: epoll by hand", "floor_uring": "floor: io_uring by hand"}
+OWN = (*FLOORS, "floor", "lariat_epoll", "lariat_uring")
 
 
 class Contender(typing.NamedTuple):
@@ -34,6 +39,11 @@ class Contender(typing.NamedTuple):
         name = row.ours if self.kind == "lariat" else row.floor
         return bool(self.bench and name and not row.missing)
 
+    def words(self, rows):
+        """Of the commands of a rival that do these rows."""
+        return sorted({word for row in rows if self.does(row)
+                       for word in (self.echo if row.load else self.rows[row.id])})
+
 
 def lariat(build, driver, title):
     return Contender(f"lariat_{driver}", title, "lariat", (str(build / "examples/echo_server"),),
@@ -44,8 +54,7 @@ def own(build):
     """Lariat and the floors: what meson has built. A floor that was not built is not there."""
     bench = str(build / "perf/micro/micro_bench")
     servers = [Contender(name, title, "floor", (str(build / "perf/floor" / name),))
-               for name, title in (("floor_epoll", "floor: epoll by hand"),
-                                   ("floor_uring", "floor: io_uring by hand"))]
+               for name, title in FLOORS.items()]
     found = [each for each in servers if pathlib.Path(each.echo[0]).exists()]
     return [*found, Contender("floor", "floor: by hand", "floor", bench=bench),
             lariat(build, "epoll", "Lariat, epoll"), lariat(build, "uring", "Lariat, io_uring")]
@@ -87,51 +96,35 @@ def steps(names, registry=REGISTRY):
             for record in registered(registry) if record.name in names}
 
 
-def missing_packages(record):
-    """Those of its Debian packages that are not installed; none where there is no dpkg."""
-    if not shutil.which("dpkg-query"):
-        return []
-    missing = []
-    for package in record.packages:
-        told = subprocess.run(["dpkg-query", "-W", "-f=${db:Status-Status}", package],
-                              text=True, capture_output=True, check=False)
-        if told.stdout != "installed":
-            missing.append(package)
-    return missing
+def asked_for(rows, names=None, only=(), registry=REGISTRY):
+    """The rivals of these names, or of all, that do one of the rows."""
+    return [record for record in registered(registry)
+            if (names is None or record.name in names) and (not only or record.name in only)
+            and any(map(rival(record, PERF, PERF).does, rows))]
 
 
-def build_rival(record, build, here, log, seconds=900):
-    """Builds a rival. Returns what is wrong, in a few words; empty: it is ready to run."""
-    folder = folder_of(record, build)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(log, "w", encoding="utf-8") as told:
-        for argv in record.build(str(folder)):
-            command = filled(argv, folder, here)
-            print("+", *command, file=told, flush=True)
-            try:
-                subprocess.run(command, check=True, cwd=folder, stdin=subprocess.DEVNULL,
-                               stdout=told, stderr=told, timeout=seconds)
-            except (OSError, subprocess.SubprocessError) as failure:
-                return f"it does not build: {failure}; see {log}"
-    return ""
-
-
-def ready(build, names, registry=REGISTRY, say=print):
-    """(contenders, {name: why it is left out}): builds the rivals that are asked for by name; no
-    names: all of them.
+def ready(build, records, rows, registry=REGISTRY, say=print):
+    """(contenders, {name: why it is left out}, seconds of building): Lariat, the floors and these
+    rivals, built as far as the rows need it.
     """
-    contenders, left_out = own(build), {}
+    contenders, left_out, seconds = own(build), {}, 0.0
     here = registry.parent
-    for record in registered(registry):
-        if names is not None and record.name not in names:
-            continue
-        say(f"building {record.title}")
-        absent = missing_packages(record)
-        wrong = (f"not installed: {', '.join(absent)}" if absent else
-                 build_rival(record, build, here, build / f"rival-{record.name}.log"))
+    for record in records:
+        log = build / f"rival-{record.name}.log"
+        found = rival(record, build, here)
+        begun = time.monotonic()
+        absent = builds.missing_packages(record)
+        if absent:
+            wrong = told = f"not installed: {', '.join(absent)}"
+        else:
+            say(f"building {record.title}")
+            wrong, worked = builds.build(record, found.words(rows), folder_of(record, build), here,
+                                         log)
+            told = f"{wrong}; {log} has all of it"
+            seconds += worked * (time.monotonic() - begun)
         if wrong:
             left_out[record.name] = wrong
-            say(f"  left out: {wrong}")
+            say(f"{record.name} is left out: {told}")
         else:
-            contenders.append(rival(record, build, here))
-    return contenders, left_out
+            contenders.append(found)
+    return contenders, left_out, seconds

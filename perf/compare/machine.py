@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import subprocess
 
 
@@ -61,8 +62,8 @@ def flags(build):
 
 
 def package_versions(names):
-    """{package: version} of those that are installed."""
-    if not names:
+    """{package: version} of those that are installed; none where there is no dpkg."""
+    if not names or not shutil.which("dpkg-query"):
         return {}
     told = subprocess.run(["dpkg-query", "-W", "-f=${Package} ${Version}\\n", *sorted(names)],
                           text=True, capture_output=True, check=False)

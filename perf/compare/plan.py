@@ -83,15 +83,15 @@ def duration(seconds):
 def execute(ahead, measure, clock, say, keep, now, deadline=None):
     """Makes the measurements: `say(place, job, seconds left)` before each, `keep(record)` after.
 
-    Leaves out what would end beyond `deadline` seconds, and returns how many that were.
+    Leaves out what would end beyond `deadline` seconds, and returns those.
     """
-    losses, begun, late = Losses(), now(), 0
+    losses, begun, late = Losses(), now(), []
     for at, job in enumerate(ahead):
         if losses.gives_up(job):
             continue
         spent = now() - begun
         if deadline is not None and spent + clock.expected(job) > deadline:
-            late += 1
+            late.append(job)
             continue
         left = clock.left(each for each in ahead[at:] if not losses.gives_up(each))
         say(at + 1, job, left if deadline is None else min(left, deadline - spent))

@@ -23,6 +23,17 @@ class Results:
                 self.runs[record["row"]][record["contender"]].append(record)
 
     @property
+    def unfinished(self):
+        """Whether the run ended before its time: by Ctrl-C, or killed, or with the machine."""
+        return bool(self.about.get("unfinished") or self.about.get("interrupted"))
+
+    @property
+    def whole_rounds(self):
+        """How many rounds have all their measurements, but for what failed or came too late."""
+        begun = 1 + max((record["round"] for record in self.records), default=-1)
+        return max(begun - 1, 0) if self.unfinished else begun
+
+    @property
     def rows(self):
         """The rows that were asked for, in their order; those that are unknown by now left out."""
         return [row for row in work.ROWS if row.id in set(self.about["rows"])]
@@ -45,8 +56,11 @@ class Results:
 def read(folder):
     with open(folder / "about.json", encoding="utf-8") as text:
         about = json.load(text)
-    with open(folder / "raw.jsonl", encoding="utf-8") as lines:
-        return Results(about, [json.loads(line) for line in lines])
+    with open(folder / "raw.jsonl", encoding="utf-8") as text:
+        lines = text.readlines()
+    if lines and not lines[-1].endswith("\n"):
+        del lines[-1]  # killed while it was written
+    return Results(about, [json.loads(line) for line in lines])
 
 
 def write_about(folder, about):

@@ -6,7 +6,8 @@
     run.py --again FOLDER              tables and plots of what was measured before
 """
 
-import argparse
+import collections
+import contextlib
 import datetime
 import json
 import os
@@ -20,6 +21,7 @@ import figures
 import machine
 import measure
 import noise
+import options
 import plan
 import plots
 import programs
@@ -27,47 +29,9 @@ import results
 import rows
 import tables
 
-ROOT = contenders.PERF.parent
 QUICK_SECONDS = 270  # the rest of five minutes is for what comes before and after
-
-
-def parse(arguments):
-    parser = argparse.ArgumentParser(
-        prog="compare.sh", description="Lariat beside its rivals, interleaved and pinned")
-    parser.add_argument("--quick", action="store_true",
-                        help="a part of it: measures for less than five minutes")
-    parser.add_argument("--rows", default="", help="ids or rooms, * matches: 'micro 50x64*'")
-    parser.add_argument("--rivals", help="only these, by name; 'none': Lariat and the floors")
-    parser.add_argument("--only", default="", help="only these contenders: 'lariat_uring go'")
-    parser.add_argument("--rounds", type=int, help="of all rows (3; --quick: 2)")
-    parser.add_argument("--duration", type=float, help="seconds an echo cell is measured (2)")
-    parser.add_argument("--out", type=pathlib.Path, help="a folder (perf/results/<date>)")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build-perf",
-                        help="where Lariat is built (build-perf)")
-    parser.add_argument("--registry", type=pathlib.Path, default=contenders.REGISTRY,
-                        help=argparse.SUPPRESS)
-    parser.add_argument("--list", action="store_true", help="the rows and the rivals")
-    parser.add_argument("--packages", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--again", type=pathlib.Path, metavar="FOLDER",
-                        help="write tables and plots of an earlier run anew")
-    chosen = parser.parse_args(arguments)
-    chosen.build = chosen.build.resolve()  # rivals are built in folders of their own
-    chosen.rounds = chosen.rounds or (2 if chosen.quick else 3)
-    chosen.duration = chosen.duration or (0.6 if chosen.quick else 2.0)
-    chosen.warmup = 0.2 if chosen.quick else 0.5
-    names = None if chosen.rivals is None else chosen.rivals.split()
-    chosen.rivals = [] if names == ["none"] else names
-    try:
-        chosen.rows = rows.chosen(chosen.rows.split(), chosen.quick)
-    except ValueError as wrong:
-        parser.error(str(wrong))
-    known = [record.name for record in contenders.registered(chosen.registry)]
-    for name in chosen.rivals or []:
-        if name not in known:
-            parser.error(f"no rival is called {name}; there are: {' '.join(known)}")
-    if chosen.rounds < 1 or chosen.duration <= 0:
-        parser.error("nothing to measure")
-    return chosen
+INTERRUPTED = 130  # exit status, as of a shell
+QUICK_LIMIT = 20.0  # of one measurement: who hangs must not take all of them
 
 
 def list_all(chosen):
@@ -79,21 +43,23 @@ def list_all(chosen):
 
 
 def list_packages(chosen):
-    for record in contenders.registered(chosen.registry):
-        if chosen.rivals is None or record.name in chosen.rivals:
-            print(record.name, *record.packages)
+    for record in rivals_of(chosen):
+        print(record.name, *record.packages)
+
+
+def rivals_of(chosen):
+    return contenders.asked_for(chosen.rows, chosen.rivals, chosen.only, chosen.registry)
 
 
 def folder_for(chosen):
     """A folder that is not there yet: a second run of one day does not write over the first."""
     if chosen.out:
-        chosen.out.mkdir(parents=True, exist_ok=True)
         return chosen.out
     day = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     for name in (day, *(f"{day}-{number}" for number in range(2, 1000))):
         folder = contenders.PERF / "results" / name
-        if not folder.exists():
-            folder.mkdir(parents=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
             return folder
     raise SystemExit("perf/results is full")
 
@@ -133,16 +99,25 @@ class Session:
         print(told(record), flush=True)
 
 
-def carry_out(chosen, ahead, session, about):
-    """Measures all of it; Ctrl-C ends it early, and what there is by then is written down."""
+def settings_for(chosen):
     settings = measure.Settings(str(chosen.build / "perf/load/echo_load"), chosen.duration,
                                 chosen.warmup)
+    return settings._replace(limit=QUICK_LIMIT) if chosen.quick else settings
+
+
+def carry_out(chosen, ahead, session, about, seconds):
+    """Measures all of it, or what can be in so many seconds; Ctrl-C ends it early, and what there
+    is by then is written down.
+    """
+    settings = settings_for(chosen)
     # Beside the cell itself: the server's start, the connections, and the end of both.
     clock = plan.Clock(chosen.duration + chosen.warmup + 0.4)
     try:
-        about["late"] = plan.execute(
+        late = plan.execute(
             ahead, lambda job: measure.measure(job.contender, job.row, job.round, settings), clock,
-            session.say, session.keep, time.monotonic, QUICK_SECONDS if chosen.quick else None)
+            session.say, session.keep, time.monotonic, seconds)
+        about["late"] = collections.Counter(job.row.id for job in late)
+        del about["unfinished"]
     except KeyboardInterrupt:
         about["interrupted"] = True
         print("\ninterrupted: writing down what there is")
@@ -159,36 +134,51 @@ def write_all(folder, found):
     return ["results.md", "raw.jsonl", "about.json", *(f"{name}.svg" for name in drawn)]
 
 
+def why_nothing(chosen, left_out):
+    whys = [f"{row.id}: {row.missing}" for row in chosen.rows if row.missing]
+    whys += [f"{name} is left out: {why}" for name, why in left_out.items()]
+    return "nothing to measure: " + ("; ".join(whys) or "none of these does any of these rows")
+
+
 def compare(chosen):
-    """Builds the rivals, measures everything, and writes it down."""
+    """Builds the rivals, measures everything, and writes it down. Returns the exit status."""
+    begun = time.monotonic()
     programs.allow_all_descriptors()
     programs.stop_on_signals()
-    everybody, left_out = contenders.ready(chosen.build, chosen.rivals, chosen.registry)
+    everybody, left_out, building = contenders.ready(chosen.build, rivals_of(chosen), chosen.rows,
+                                                     chosen.registry)
     if chosen.only:
-        everybody = [each for each in everybody if each.name in chosen.only.split()]
+        everybody = [each for each in everybody if each.name in chosen.only]
     ahead = plan.jobs(chosen.rows, everybody, chosen.rounds)
     if not ahead:
-        sys.exit("nothing to measure: none of these rows exists yet")
+        sys.exit(why_nothing(chosen, left_out))
     folder = folder_for(chosen)
     command = os.environ.get("LARIAT_COMPARE_COMMAND") or shlex.join(sys.argv)
-    about = machine.describe(ROOT, chosen.build, everybody, command)
+    about = machine.describe(options.ROOT, chosen.build, everybody, command)
     about.update(
-        rounds=chosen.rounds, duration=chosen.duration, warmup=chosen.warmup,
+        unfinished=True, rounds=chosen.rounds, duration=chosen.duration, warmup=chosen.warmup,
         rows=[row.id for row in chosen.rows], left_out=left_out,
         built_by=contenders.steps([each.name for each in everybody], chosen.registry),
         contenders=[{"name": each.name, "title": each.title, "kind": each.kind}
                     for each in everybody])
     results.write_about(folder, about)
     session = Session(folder, len(ahead))
-    carry_out(chosen, ahead, session, about)
-    if session.records:
-        files = write_all(folder, results.Results(about, session.records))
-        print(f"\n{noise.judge(session.records)[0]}\nwritten to {folder}: {', '.join(files)}")
-    return 130 if about.get("interrupted") else 0
+    # Once the rivals are built, what else comes before is a part of the five minutes.
+    carry_out(chosen, ahead, session, about,
+              QUICK_SECONDS - (time.monotonic() - begun - building) if chosen.quick else None)
+    results.write_about(folder, about)
+    files = write_all(folder, results.Results(about, session.records))
+    print(f"\n{noise.judge(session.records)[0]}\nwritten to {folder}: {', '.join(files)}")
+    if about.get("interrupted"):
+        return INTERRUPTED
+    if all("failed" in record for record in session.records):
+        print("nothing could be measured", file=sys.stderr)
+        return 1
+    return 0
 
 
 def main():
-    chosen = parse(sys.argv[1:])
+    chosen = options.parse(sys.argv[1:])
     if chosen.list:
         list_all(chosen)
     elif chosen.packages:
@@ -196,7 +186,11 @@ def main():
     elif chosen.again:
         print(*write_all(chosen.again, results.read(chosen.again)))
     else:
-        return compare(chosen)
+        try:
+            return compare(chosen)
+        except KeyboardInterrupt:  # while it builds, or once more while it writes
+            print("\ninterrupted")
+            return INTERRUPTED
     return 0
 
 

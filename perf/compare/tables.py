@@ -1,5 +1,6 @@
 """results.md: what was found, as tables a person can read."""
 
+import collections
 import statistics
 
 import figures
@@ -228,12 +229,21 @@ def not_measured(results):
     lines += [f"- {name}: left out; {why}" for name, why in about["left_out"].items()]
     lines += failures(results)
     if about.get("late"):
-        lines.append(f"- {about['late']} measurements, for want of time")
-    if about.get("interrupted"):
+        lines.append(f"- for want of time: {late(about['late'], results)}")
+    if results.unfinished:
         lines.append("- what came after the run was interrupted")
     if lines:
         yield "## Not measured\n"
         yield "\n".join(lines) + "\n"
+
+
+def late(found, results):
+    """Of {row: how many}; runs before 2026-11-23 tell only how many there were."""
+    if isinstance(found, int):
+        return f"{found} measurements"
+    made = collections.Counter(record["row"] for record in results.records)
+    return ", ".join(f"`{row}` ({count} of {count + made[row]} measurements)"
+                     for row, count in found.items())
 
 
 def failures(results):
@@ -246,13 +256,19 @@ def failures(results):
         yield f"- {results.title(name)} failed in {', '.join(f'`{row}`' for row in rows)}: {why}"
 
 
-def measured_on(about):
+def rounds_of(results):
+    wanted, whole = results.about["rounds"], results.whole_rounds
+    return str(wanted) if whole == wanted else f"{whole} of {wanted}"
+
+
+def measured_on(results):
+    about = results.about
     yield "## Measured on\n"
     facts = [("command", f"`{about['command']}`"), ("commit", about["commit"]),
              ("processor", f"{about['processor']}, {about['cores']} cores"),
              ("memory", f"{about['memory_bytes'] / 2**30:.1f} GiB"), ("kernel", about["kernel"]),
              ("system", about["system"]), ("compiler", about["compiler"]),
-             ("Lariat's flags", f"`{about['flags']}`"), ("rounds", str(about["rounds"])),
+             ("Lariat's flags", f"`{about['flags']}`"), ("rounds", rounds_of(results)),
              ("an echo cell", f"{about['warmup']} s warm-up, {about['duration']} s measured")]
     facts += [(f"{name}, version", text) for name, text in about["versions"].items()]
     facts += [(f"{name}, built by", "<br>".join(f"`{step}`" for step in steps))
@@ -289,6 +305,8 @@ def document(results, plots):
     """All of results.md, as pieces of text. `plots`: the names of those that were drawn."""
     about = results.about
     yield f"# Lariat beside its rivals, {about['date']}\n"
+    if results.unfinished:
+        yield f"**NOT FINISHED.** Rounds that are whole: {rounds_of(results)}.\n"
     yield noise.judge(results.records)[0] + "\n"
     if about.get("plots_missing"):
         yield f"No plots: {about['plots_missing']}.\n"
@@ -309,7 +327,7 @@ def document(results, plots):
             yield from operations(room, results)
     yield from not_measured(results)
     yield METHOD
-    yield from measured_on(about)
+    yield from measured_on(results)
 
 
 def write(folder, results, plots):
