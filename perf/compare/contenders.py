@@ -37,7 +37,7 @@ class Contender(typing.NamedTuple):
         if self.kind == "rival":
             return row.id in self.rows
         name = row.ours if self.kind == "lariat" else row.floor
-        return bool(self.bench and name and not row.missing)
+        return bool(self.bench and name)
 
     def words(self, rows):
         """Of the commands of a rival that do these rows."""

@@ -16,6 +16,7 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 # Of an echo cell's time: who answers nobody for so long in a row stood still.
 STILL = 1 / 3
 OF_ONE_CORE = "of one core"  # a unit: so much of the time that one core takes for the work
+IN_SECONDS = ", its last repeat"  # ends the name of the row that has the same run in seconds
 
 
 class Settings(typing.NamedTuple):
@@ -140,15 +141,20 @@ def operation(contender, row, settings):
         return by_rival(contender, row, settings)
     name = row.ours if contender.kind == "lariat" else row.floor
     found = by_micro_bench(contender, row, name, settings)
-    if found["unit"] != OF_ONE_CORE:
-        return {"value": figures.in_unit(found["median"], found["unit"], row.unit)}
-    base = by_micro_bench(contender, row, row.times, settings)
-    return {"value": figures.in_unit(found["median"] * base["median"], base["unit"], row.unit),
-            "of_one_core": found["median"]}
+    if found[name]["unit"] != OF_ONE_CORE:
+        return {"value": value_of(found, name, row)}
+    return {"value": value_of(found, name + IN_SECONDS, row),
+            "of_one_core": found[name]["median"]}
+
+
+def value_of(found, name, row):
+    return figures.in_unit(found[name]["median"], found[name]["unit"], row.unit)
 
 
 def by_micro_bench(contender, row, name, settings):
-    """One row of micro_bench: it warms up once, then measures once."""
+    """{row of micro_bench: its figures} of those whose name has this in it, `name` itself among
+    them: each warms up once, then is measured once.
+    """
     handle, path = tempfile.mkstemp(suffix=".json")
     os.close(handle)
     try:
@@ -158,10 +164,10 @@ def by_micro_bench(contender, row, name, settings):
             text = told.read()
     finally:
         os.unlink(path)
-    for found in json.loads(text) if text else []:
-        if found["name"] == name:
-            return found
-    raise programs.Failed(f"micro_bench has no row {name!r} yet")
+    found = {each["name"]: each for each in json.loads(text or "[]")}
+    if name not in found:
+        raise programs.Failed(f"micro_bench has no row {name!r} yet")
+    return found
 
 
 def by_rival(contender, row, settings):

@@ -116,7 +116,7 @@ class Rows(unittest.TestCase):
         sources = "".join(path.read_text(encoding="utf-8")
                           for path in sorted((HERE.parent / "micro").glob("*.[ch]pp")))
         for row in rows.ROWS:
-            for name in filter(None, (row.ours, row.floor, row.times)):
+            for name in filter(None, (row.ours, row.floor)):
                 # Some end in what a loop puts there: ", two cores".
                 is_there = name in sources or name.rpartition(", ")[0] in sources
                 self.assertTrue(is_there, name)
@@ -126,6 +126,15 @@ class Rows(unittest.TestCase):
         self.assertIn("GB in flight", too_much.missing)
         server = contenders.Contender("x", "X", "rival", echo=("server",))
         self.assertEqual(plan.jobs([too_much], [server], 1), [])
+
+    def test_what_rivals_do_is_a_row(self):
+        ids = {row.id for row in rows.ROWS}
+        for record in contenders.registered():
+            self.assertEqual(set(record.rows) - ids, set(), record.name)
+
+    def test_a_row_that_lariat_has_nothing_for_says_why(self):
+        for row in rows.ROWS:
+            self.assertTrue(row.load or row.ours or row.missing, row.id)
 
     def test_patterns_choose_by_id_and_room(self):
         self.assertEqual([row.id for row in rows.chosen(["50x64x*", "churn"], False)],

@@ -26,6 +26,21 @@ while True:
 NO_SERVER = "import time; time.sleep(60)"
 
 
+class Operations(unittest.TestCase):
+    def test_a_part_of_one_cores_time_is_told_with_the_seconds_of_the_same_run(self):
+        row, = rows.chosen(["cpu300_pool2"], False)
+        found = [{"name": row.ours, "unit": measure.OF_ONE_CORE, "median": 0.55},
+                 {"name": row.ours + measure.IN_SECONDS, "unit": "s", "median": 0.123}]
+        with tempfile.TemporaryDirectory() as folder:
+            bench = pathlib.Path(folder) / "bench"
+            bench.write_text(f"#!/bin/sh\nfor to; do :; done\necho '{json.dumps(found)}' >$to\n",
+                             encoding="utf-8")
+            bench.chmod(0o755)
+            contender = contenders.Contender("lariat_epoll", "L", "lariat", bench=str(bench))
+            record = measure.measure(contender, row, 0, measure.Settings("no load"))
+        self.assertEqual((record.get("value"), record.get("of_one_core")), (0.123, 0.55))
+
+
 class Servers(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

@@ -20,9 +20,9 @@ TWO_CORES = frozenset({
     "post", "wake", "offload", "offload_wall", "cpu300_threads", "cpu300_processes",
     "cpu300_pool2", "sleepers2s_processes", "sleepers2s_two", "pool_roundtrip",
     "pool_map_auto", "pool_map_1", "pool_squares", "shm_queue", "shm_queue_pingpong",
-    "shm_mutex", "shm_mutex_contended", "pipe_roundtrip", "pipe_one_core", "process_start",
-    "process_start_large", "manager_set", "manager_get", "manager_method", "manager_lock",
-    "fetch_fanout",
+    "shm_value", "shm_mutex", "shm_mutex_contended", "pipe_roundtrip", "pipe_one_core",
+    "process_start", "process_start_large", "manager_set", "manager_get", "manager_method",
+    "manager_lock", "fetch_fanout",
 })
 
 PYTHON = ["/usr/bin/python3", "-B"]  # Debian's: only it has Debian's modules
@@ -31,7 +31,7 @@ CXX = os.environ.get("CXX", "clang++-19").split()
 # What fetches has the same server as Lariat's micro_bench, which it starts on core 1.
 ON_ONE = ["taskset", "-c", "0"]
 FETCH_SERVER = "../floor/floor_http.cpp"
-# As Lariat's own release.
+# Lariat's release has -O3 alone: what it checks, it checks in every build.
 OPTIMIZED = ["-O3", "-DNDEBUG"]
 CXXFLAGS = ["-std=c++20", *OPTIMIZED, "-I{here}/../floor", "-I{here}/../micro"]
 BENCH = "{here}/../micro/bench.cpp"  # clocks, memory and pinning of the rows in C++
@@ -166,7 +166,8 @@ RIVALS = [
             python("rows_python.py"),
             "generator generator_1e8 cpu300_threads cpu300_processes cpu300_pool2"
             " sleepers2s_threads sleepers2s_processes mutex pool_roundtrip pool_map_auto"
-            " pool_map_1 pool_squares shm_queue shm_queue_pingpong shm_mutex shm_mutex_contended"
+            " pool_map_1 pool_squares shm_queue shm_queue_pingpong shm_value shm_mutex"
+            " shm_mutex_contended"
             " pipe_roundtrip pipe_one_core process_start process_start_large manager_set"
             " manager_get manager_method manager_lock sleepers2s_two"),
     ),
@@ -256,7 +257,7 @@ RIVALS = [
             "greenlet_switch yield green_yield green_spawn green_bytes spawn_join task_bytes"
             " sleepers sleepers2s_tasks sleepers2s_green timer gather10 skynet generator"
             " generator_1e8 mutex mutex_handover event_pingpong queue_1 queue_64 queue_unbounded"
-            " post wake")
+            " channel_0 channel_64 select post wake")
         | rows_of([*ON_ONE, "{build}/go_fetch", "{build}/floor_http"], "fetch_fanout"),
     ),
     Rival(
@@ -269,8 +270,8 @@ RIVALS = [
         rows=rows_of(
             ["{build}/tokio/target/release/rows"],
             "await yield spawn_join task_bytes sleepers sleepers2s_tasks timer gather10 skynet"
-            " fib27 mutex mutex_handover event_pingpong queue_1 queue_64 queue_unbounded post wake"
-            " offload offload_wall"),
+            " fib27 mutex mutex_handover event_pingpong queue_1 queue_64 queue_unbounded channel_64"
+            " select post wake offload offload_wall"),
     ),
     Rival(
         name="node",

@@ -37,7 +37,7 @@ var rows = []row{
 	{id: "gather10", unit: "ns", measure: gatherTen},
 	{id: "skynet", unit: "ms", measure: skynet},
 	{id: "generator", unit: "ns", measure: func() float64 { return generate(million) }},
-	{id: "generator_1e8", unit: "s", once: true,
+	{id: "generator_1e8", unit: "s",
 		measure: func() float64 { return generate(100*million) * 100 * million / 1e9 }},
 	{id: "mutex", unit: "ns", measure: lockAndUnlock},
 	{id: "mutex_handover", unit: "ns", measure: handOver},
@@ -45,6 +45,9 @@ var rows = []row{
 	{id: "queue_1", unit: "ns", measure: func() float64 { return throughChannel(1) }},
 	{id: "queue_64", unit: "ns", measure: func() float64 { return throughChannel(64) }},
 	{id: "queue_unbounded", unit: "ns", measure: func() float64 { return throughChannel(million) }},
+	{id: "channel_0", unit: "ns", measure: func() float64 { return throughChannel(0) }},
+	{id: "channel_64", unit: "ns", measure: func() float64 { return throughChannel(64) }},
+	{id: "select", unit: "ns", measure: throughSelect},
 	{id: "post", unit: "ns", measure: postsUnderLoad, cores: 2},
 	{id: "wake", unit: "us", measure: wakeAndBack, cores: 2},
 }

@@ -72,6 +72,29 @@ func throughChannel(capacity int) float64 {
 	return watch.each(million)
 }
 
+func sendAll(way chan<- int, count int) {
+	for i := 0; i < count; i++ {
+		way <- i
+	}
+}
+
+func throughSelect() float64 {
+	a, b := make(chan int), make(chan int)
+	watch := start()
+	go sendAll(a, million/2)
+	go sendAll(b, million/2)
+	sum := 0
+	for i := 0; i < million; i++ {
+		select {
+		case item := <-a:
+			sum += item
+		case item := <-b:
+			sum += item
+		}
+	}
+	return watch.each(million)
+}
+
 // postsUnderLoad: items from a goroutine on one core to one on the other.
 func postsUnderLoad() float64 {
 	begun := time.Now()

@@ -12,6 +12,8 @@ pub fn rows() -> Vec<Row> {
         Row::new("queue_1", "ns", || run(through_channel(1))),
         Row::new("queue_64", "ns", || run(through_channel(64))),
         Row::new("queue_unbounded", "ns", || run(through_unbounded_channel())),
+        Row::new("channel_64", "ns", || run(through_channel(64))),
+        Row::new("select", "ns", || run(through_select())),
     ]
 }
 
@@ -83,6 +85,33 @@ async fn through_channel(capacity: usize) -> f64 {
         keep(sum);
     });
     puts.await.expect("it does not fail");
+    gets.await.expect("it does not fail");
+    watch.each(MILLION)
+}
+
+/// Its smallest channels hold one item.
+async fn through_select() -> f64 {
+    let (to_a, mut a) = mpsc::channel(1);
+    let (to_b, mut b) = mpsc::channel(1);
+    let watch = Stopwatch::of_thread();
+    for to in [to_a, to_b] {
+        tokio::spawn(async move {
+            for i in 0..MILLION / 2 {
+                to.send(i).await.expect("it is taken");
+            }
+        });
+    }
+    let gets = tokio::spawn(async move {
+        let mut sum = 0;
+        for _ in 0..MILLION {
+            sum += tokio::select! {
+                Some(item) = a.recv() => item,
+                Some(item) = b.recv() => item,
+                else => unreachable!("both are not done"),
+            };
+        }
+        keep(sum);
+    });
     gets.await.expect("it does not fail");
     watch.each(MILLION)
 }
