@@ -101,6 +101,30 @@ def number(value):
 def with_spread(found, text=number):
     if found is None:
         return "–"
-    if found.least == found.most:
-        return text(found.median)
-    return f"{text(found.median)} ({text(found.least)}–{text(found.most)})"
+    median, least, most = map(text, found)
+    return median if least == most else f"{median} ({least}–{most})"
+
+
+MOST_DECIMALS = 9  # that a figure is written with
+LIMITS_DECIMALS = 4  # that it must have because its limit does: a third has no end
+
+
+def decimals(text):
+    return len(text.partition(".")[2])
+
+
+def beside(limit, found, text=number):
+    """What writes the figures of a spread beside a limit: with as many decimals as they have by
+    `text`, and as the limit has, and more where rounding would put one on the limit's other side.
+    """
+    shown = float(f"{limit:g}")
+    least = max(min(decimals(f"{limit:g}"), LIMITS_DECIMALS), *(decimals(text(value))
+                                                               for value in found))
+    for places in range(least, MOST_DECIMALS):
+        rounded = [float(f"{value:.{places}f}") for value in found]
+        if all((value > limit) == (near > shown) and (value < limit) == (near < shown)
+               for value, near in zip(found, rounded)):
+            break
+    else:
+        places = least
+    return lambda value: f"{value:,.{places}f}"

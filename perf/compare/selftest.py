@@ -1,17 +1,12 @@
 #!/usr/bin/env python3
-"""Tests perf/compare: arithmetic, order, noise, programs that fail, and what is written of it all.
+"""Tests perf/compare: arithmetic, order, noise, rivals, and what is written of it all.
 The contenders are small scripts; nothing is measured. The others are in the files below."""
 
 import io
 import json
-import os
 import pathlib
-import signal
-import subprocess
 import sys
 import tempfile
-import textwrap
-import time
 import types
 import unittest
 from contextlib import redirect_stdout
@@ -19,7 +14,7 @@ from contextlib import redirect_stdout
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE))
-MORE = ("selftest_servers", "selftest_runs")
+MORE = ("selftest_programs", "selftest_servers", "selftest_runs")
 
 import contenders
 import figures
@@ -28,7 +23,6 @@ import measure
 import noise
 import plan
 import plots
-import programs
 import results
 import rows
 import run
@@ -88,6 +82,16 @@ class Figures(unittest.TestCase):
         self.assertEqual(figures.in_unit(7, "B", "B"), 7)
         with self.assertRaises(ValueError):
             figures.in_unit(1, "B", "ns")
+
+    def test_a_figure_beside_a_limit_shows_the_verdict(self):
+        for limit, values, shown in (
+                (0.0368, [0.03657], "0.0366"), (1.1, [1.102], "1.102"),
+                (2.003, [2.0004, 2.0002, 2.002], "2.000 (2.000–2.002)"),
+                (4, [5], "5"), (1 / 3, [0.25], "0.2500"), (1 / 3, [0.33334], "0.33334"),
+                (0.98, [1.04, 0.99, 1.10], "1.04 (0.99–1.10)")):
+            found = Spread(values[0], values[1 % len(values)], values[-1])
+            text = figures.beside(limit, found, figures.number if limit > 2 else tables.two_digits)
+            self.assertEqual(figures.with_spread(found, text), shown)
 
     def test_numbers_show_four_digits(self):
         shown = [figures.number(value) for value in (123456.7, 12.3456, 0.0123456)]
@@ -225,55 +229,6 @@ class Machine(unittest.TestCase):
             self.assertEqual(machine.processor(told), "Other")
 
 
-class Programs(unittest.TestCase):
-    def test_a_program_that_fails_tells_its_last_line(self):
-        with self.assertRaisesRegex(programs.Failed, "exit status 3: the reason"):
-            programs.run(["sh", "-c", "echo before >&2; echo the reason >&2; exit 3"], "0", 20)
-
-    def test_a_program_that_hangs_is_a_failure(self):
-        with self.assertRaisesRegex(programs.Failed, "not done after"):
-            programs.run(["tail", "-f", "/dev/null"], "0", 0.05)
-
-    def test_a_program_ends_with_its_children(self):
-        script = ["sh", "-c", "tail -f /dev/null & echo $!; wait"]
-        with programs.started(script, "0", output=subprocess.PIPE) as child:
-            grandchild = int(child.stdout.readline())
-            self.assertEqual(len(programs.group_of(child.pid)), 2)
-            self.assertGreater(programs.peak_bytes([grandchild]), 0)
-        self.assertIsNotNone(child.returncode)
-        self.assertTrue(soon(lambda: not is_alive(grandchild)))
-
-    def test_a_program_that_is_not_there_is_a_failure(self):
-        with self.assertRaises(programs.Failed):
-            programs.run(["/no/such/program"], "0", 20)
-
-
-def is_alive(process):
-    """A child that was orphaned may be a zombie until whoever adopts it looks."""
-    try:
-        text = pathlib.Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return text.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def arguments(process):
-    """Those a process was started with, its program first; none if it has gone."""
-    try:
-        text = pathlib.Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8")
-    except OSError:
-        return []
-    return text.split("\0")
-
-
-def soon(condition):
-    """Whether it comes true; a test that fails takes this long."""
-    until = time.monotonic() + 20
-    while not condition() and time.monotonic() < until:
-        os.sched_yield()
-    return condition()
-
-
 RIVAL = types.SimpleNamespace(
     name="small", title="a small rival", packages=[], version=["sh", "-c", "echo version 1"],
     echo=["{build}/server"],
@@ -394,8 +349,17 @@ class Written(unittest.TestCase):
         text = "\n".join(tables.document(results.Results(ABOUT, records), []))
         self.assertIn("| a small rival | 0.49 (1 of 1) | 2.21 (1 of 1) |", text)
 
+    def test_a_target_and_what_was_reached_are_told_so_that_the_verdict_is_seen(self):
+        slept = operation_run("lariat_epoll", "sleepers2s_tasks", 2.0004)
+        about = {**ABOUT, "rows": ["sleepers2s_tasks"]}
+        self.assertIn("| <= 2.003 s | 2.000, reached |", "\n".join(
+            tables.document(results.Results(about, [slept]), [])))
+
     def test_growth_is_told_by_connections(self):
         self.assertIn("| server | 50 | 500 |", self.text)
+
+    def test_growth_is_told_as_the_most_to_the_fewest(self):
+        self.assertIn("| spawn, yield, join a task | 10,000 to 1,000 | 1.10 |", self.text)
 
     def test_what_is_missing_is_listed_with_its_reason(self):
         for line in ("- gone: left out; not installed: libgone",
@@ -426,41 +390,6 @@ class Written(unittest.TestCase):
             drawn = {pathlib.Path(file).stem for file in files if file.endswith(".svg")}
             self.assertEqual(drawn, set() if plots.MISSING else {
                 "throughput", "cost_per_request", "latency", "cost_per_operation", "growth"})
-
-
-SERVER = """
-import socket, sys
-listener = socket.create_server(("127.0.0.1", int(sys.argv[-1])))
-clients = []
-while True:
-    clients.append(listener.accept())
-"""
-HANGING = """
-import pathlib, sys
-sys.path.insert(0, {here!r})
-import programs
-programs.stop_on_signals()
-with programs.started([sys.executable, {server!r}, "0"], "0") as child:
-    print(child.pid, flush=True)
-    child.wait()
-"""
-
-
-class Endings(unittest.TestCase):
-    def test_servers_end_with_the_run_however_it_is_ended(self):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            with tempfile.TemporaryDirectory() as folder:
-                server = pathlib.Path(folder) / "server.py"
-                server.write_text(textwrap.dedent(SERVER), encoding="utf-8")
-                text = HANGING.format(here=str(HERE), server=str(server))
-                with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE,
-                                      stderr=subprocess.DEVNULL, text=True) as runner:
-                    child = int(runner.stdout.readline())
-                    # Not while it is still setpriv, which has yet to ask for the death signal.
-                    self.assertTrue(soon(lambda: arguments(child)[1:2] == [str(server)]))
-                    os.kill(runner.pid, number)
-                    runner.wait()
-                    self.assertTrue(soon(lambda: not is_alive(child)), number)
 
 
 def load_tests(loader, tests, _pattern):

@@ -49,7 +49,8 @@ def targets(results):
                 continue
             metric = "" if target.metric == "value" else f": {READABLE[target.metric]}"
             text = number if not target.of else two_digits
-            cells = [f"{with_spread(found, text)}, {said}" for found, said in reached.values()]
+            cells = [f"{beside_limit(target, found, text)}, {said}"
+                     for found, said in reached.values()]
             unit = "" if target.of or target.metric != "value" else f" {unit_of(row)}"
             lines.append([row.title + metric, f"{target}{unit}", *cells])
     if not lines:
@@ -57,6 +58,10 @@ def targets(results):
     yield "## Targets\n"
     yield from counted(results)
     yield from table(["what", "target", *map(results.title, drivers)], lines, 2 + len(drivers))
+
+
+def beside_limit(target, found, text):
+    return with_spread(found, figures.beside(target.limit, found, text) if found else text)
 
 
 READABLE = {RATE: "requests a second", CPU: "CPU µs each", "p50_us": "p50 µs", "p99_us": "p99 µs",
@@ -167,6 +172,25 @@ def everybody(room, results):
     yield from table(["operation", "who", "median (min–max)", "unit", "Lariat's to it",
                       "foreign CPU"], lines, 2)
     yield "</details>\n"
+
+
+def flatness(measured, results):
+    """Growth: what one costs among the most at once, to what it costs among the fewest."""
+    series = {}
+    for row in measured:
+        kind, _, count = row.id.rpartition("_")
+        series.setdefault(kind, []).append((int(count), row))
+    names = [name for name in results.contenders if any(results.of(row, name) for row in measured)]
+    lines = []
+    for found in series.values():
+        (fewest, first), (most, last) = min(found), max(found)
+        if fewest < most:
+            lines.append([first.title.rpartition(", ")[0], f"{most:,} to {fewest:,}",
+                          *(ratio_to(results.of(last, name), results.of(first, name), "value")
+                            for name in names)])
+    if lines:
+        yield "### Is it flat? The cost of one among many to that of one among few (1: it is)\n"
+        yield from table(["series", "at once", *map(results.title, names)], lines, 2)
 
 
 def all_cells(results):
@@ -325,6 +349,8 @@ def document(results, plots):
             yield from growth(results)
         else:
             yield from operations(room, results)
+        if room == "scale":
+            yield from flatness(measured, results)
     yield from not_measured(results)
     yield METHOD
     yield from measured_on(results)
