@@ -16,7 +16,7 @@ except ImportError as _failure:
     MISSING = f"matplotlib is not there ({_failure})"
 
 LARIAT = {"lariat_epoll": "#0b5fa5", "lariat_uring": "#2a9df4"}
-FLOOR = "#555555"
+FLOOR = "#6f6f6f"
 RIVALS = ("#d9822b", "#7a9e3a", "#a05195", "#c0504d", "#8c6d31", "#5f9ea0", "#e377c2", "#bcbd22",
           "#9467bd", "#17a398", "#b07aa1", "#ff9d76", "#6b8e23", "#cc6677", "#8b1a1a", "#2ca02c",
           "#e0b500", "#5b3a29", "#ff5fa2", "#00796b")
@@ -26,6 +26,9 @@ MARKS = "ovs^Dp<>hX8*"
 CELLS = ("50x64x1", "500x1024x1", "50x64x16", "50x16384x16", "10000x64x1", "churn", "500x64x1",
          "50x1024x1", "50x16384x1", "1x64x1")
 PANELS = 6
+MEDIANS = "Medians of the rounds; a whisker goes from the least to the most."
+SIZE = {"o": 6, "D": 5.5, "|": 12}
+THICK = {"o": 1, "D": 1, "|": 2.6}
 
 
 def colours(results):
@@ -51,13 +54,14 @@ def cells(results):
     return [there[name] for name in names[:PANELS]]
 
 
-def panels(count, title, height=3.4):
-    """A figure of so many axes, two beside each other."""
+def panels(count, title, height=3.4, note=""):
+    """A figure of so many axes, two beside each other, and how to read them below."""
     across = min(count, 2)
     down = (count + across - 1) // across
     figure, axes = plt.subplots(down, across, figsize=(6.2 * across, height * down),
                                 squeeze=False, layout="constrained")
     figure.suptitle(title, fontsize=13, fontweight="bold")
+    figure.supxlabel(note, fontsize=8.5)
     flat = list(axes.flat)
     for spare in flat[count:]:
         spare.set_visible(False)
@@ -89,14 +93,17 @@ def readable(axis, log=False):
 
 def bars(axes, results, found, more_is_better=False, log=False):
     """Horizontal bars of {name: spread}, the best at the top, with a whisker from the least to the
-    most.
+    most. On a logarithmic axis, which has no 0 for a bar to start at, dots.
     """
     names = sorted(found, key=lambda name: found[name].median, reverse=not more_is_better)
     for at, name in enumerate(names):
         each = found[name]
-        axes.barh(at, each.median, color=colour_of_bar(results, name), height=0.72)
+        if log:
+            axes.plot(each.median, at, "o", color=colours(results)[name], markersize=7)
+        else:
+            axes.barh(at, each.median, color=colour_of_bar(results, name), height=0.72)
         axes.plot([each.least, each.most], [at, at], color="black", linewidth=1)
-        axes.annotate(figures.number(each.median), (max(each.most, each.median), at), xytext=(4, 0),
+        axes.annotate(figures.number(each.median), (max(each.most, each.median), at), xytext=(6, 0),
                       textcoords="offset points", va="center", fontsize=7.5)
     axes.set_yticks(range(len(names)), [results.title(name) for name in names], fontsize=8)
     axes.margins(x=0.18)
@@ -117,7 +124,7 @@ def by_cell(results, metric, title, unit, more_is_better=False):
     if not chosen:
         return None
     most = max(len(figures_in(row, results, metric)) for row in chosen)
-    figure, axes = panels(len(chosen), title, 1.2 + 0.24 * most)
+    figure, axes = panels(len(chosen), title, 1.2 + 0.24 * most, MEDIANS)
     for row, each in zip(chosen, axes):
         bars(each, results, figures_in(row, results, metric), more_is_better)
         each.set_title(row.title, fontsize=10)
@@ -134,13 +141,14 @@ def cost_per_request(results):
 
 
 def latency(results):
-    """p50, p99 and p99.9 of each server, on one line each."""
+    """p50, p99 and p99.9 of each server, on one line each: medians of the rounds."""
     chosen = [row for row in cells(results) if figures_in(row, results, "p99_us")]
     if not chosen:
         return None
     most = max(len(figures_in(row, results, "p99_us")) for row in chosen)
-    figure, axes = panels(len(chosen), "Latency: p50, p99, p99.9 (less is better)",
-                          1.2 + 0.24 * most)
+    figure, axes = panels(
+        len(chosen), "Latency (less is better)", 1.2 + 0.24 * most,
+        "Medians of the rounds; sorted by p99, the smallest at the top.")
     for row, each in zip(chosen, axes):
         lines = {key: figures_in(row, results, key) for key in ("p50_us", "p99_us", "p999_us")}
         names = sorted(lines["p99_us"], key=lambda name: -lines["p99_us"][name].median)
@@ -149,38 +157,43 @@ def latency(results):
             colour = colours(results)[name]
             each.plot(places, [at] * len(places), color=colour, linewidth=1.4)
             for place, mark in zip(places, "o|D"):
-                each.plot(place, at, marker=mark, color=colour, markersize=5.5)
+                each.plot(place, at, marker=mark, color=colour, markeredgewidth=THICK[mark],
+                          markersize=SIZE[mark])
         each.set_yticks(range(len(names)), [results.title(name) for name in names], fontsize=8)
         each.set_xscale("log")
         readable(each.xaxis, log=True)
         each.set_title(row.title, fontsize=10)
-        each.set_xlabel("µs: ● p50   | p99   ◆ p99.9", fontsize=8)
+        each.set_xlabel("µs: ● p50   ┃ p99   ◆ p99.9", fontsize=8)
     return figure
 
 
 def cost_per_operation(results):
-    """Every operation beside Lariat's better driver, which is 1."""
+    """Every operation beside Lariat's better driver, whose median is 1."""
     rooms = [room for room in ("micro", "sync", "green", "process", "notes")
              if beside_lariat(results, room)]
     if not rooms:
         return None
     lines = {room: beside_lariat(results, room) for room in rooms}
     height = 1.6 + 0.3 * max(map(len, lines.values()))
-    figure, axes = panels(len(rooms), "Cost per operation, Lariat's = 1 (less is better)", height)
+    figure, axes = panels(
+        len(rooms), "Cost per operation (less is better)", height,
+        "1: the better of Lariat's two drivers, whose figure stands beside each operation. "
+        "Medians of the rounds; ◆ Lariat, ┃ the floor, ● a rival.")
     colour, used = colours(results), {}
     for room, each in zip(rooms, axes):
         for at, (_, found) in enumerate(reversed(lines[room])):
             for name, ratio in found.items():
                 mark = "D" if name in LARIAT else "|" if name == "floor" else "o"
-                used[name], = each.plot(ratio, at, mark, color=colour[name], markersize=6,
-                                        linestyle="none", label=results.title(name))
+                used[name], = each.plot(ratio, at, mark, color=colour[name], linestyle="none",
+                                        markersize=SIZE[mark], markeredgewidth=THICK[mark],
+                                        label=results.title(name), zorder=2 + (mark == "|"))
         each.axvline(1, color=LARIAT["lariat_uring"], linewidth=0.8)
         each.set_yticks(range(len(lines[room])), [text for text, _ in reversed(lines[room])],
                         fontsize=8)
         each.set_xscale("log")
         readable(each.xaxis, log=True)
         each.set_title(work.ROOMS[room], fontsize=10)
-        each.set_xlabel("times Lariat's", fontsize=8)
+        each.set_xlabel("times Lariat's better driver", fontsize=8)
     # Below the panels: savefig makes room for it.
     figure.legend(handles=list(used.values()), loc="upper center", bbox_to_anchor=(0.5, 0),
                   ncols=5, fontsize=8)
@@ -211,7 +224,8 @@ def memory(results):
     if not chosen:
         return None
     most = max(len(figures_in(row, results, key)) for row, key in chosen)
-    figure, axes = panels(len(chosen), "Resident memory (less is better)", 1.2 + 0.24 * most)
+    figure, axes = panels(len(chosen), "Resident memory (less is better)", 1.2 + 0.24 * most,
+                          f"{MEDIANS} The axes are logarithmic.")
     for (row, key), each in zip(chosen, axes):
         bars(each, results, figures_in(row, results, key), log=True)
         each.set_title(row.title, fontsize=10)

@@ -377,6 +377,24 @@ class Written(unittest.TestCase):
         for part in ("Linux 6", "a processor, 2 cores", "libsmall 1.2", "version 1", "`-O3`"):
             self.assertIn(part, self.text)
 
+    @unittest.skipIf(plots.MISSING, plots.MISSING)
+    def test_what_has_a_logarithmic_axis_has_no_bars(self):
+        about = {**ABOUT, "rows": ["task_bytes"]}
+        drawn = plots.memory(results.Results(about, [
+            operation_run("lariat_epoll", "task_bytes", 137.0),
+            operation_run("small", "task_bytes", 3000.0)]))
+        self.assertEqual([list(axes.patches) for axes in drawn.axes], [[]])
+        plots.plt.close(drawn)
+
+    @unittest.skipIf(plots.MISSING, plots.MISSING)
+    def test_a_plot_says_how_it_is_read(self):
+        for draw, note in ((plots.latency, "sorted by p99"),
+                           (plots.cost_per_request, "a whisker goes from the least to the most"),
+                           (plots.cost_per_operation, "1: the better of Lariat's two drivers")):
+            drawn = draw(self.found)
+            self.assertIn(note, "\n".join(text.get_text() for text in drawn.texts))
+            plots.plt.close(drawn)
+
     def test_a_run_can_be_written_anew(self):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
