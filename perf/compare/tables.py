@@ -308,6 +308,8 @@ METHOD = """## How to read it
   and the largest. A ratio is taken within a round, and the median of those is shown.
 - The server has core 0 and the load core 1, over loopback, so both are busy: CPU per request is
   what a server costs; requests a second are those of the slower of the two sides.
+- Lariat reads up to 256 KiB at a time, as it does by itself, and the floors 64 KiB; what the
+  rivals read is in perf/rivals/README.md.
 - Every echoed byte is compared with what was sent. Who has an error in a cell has no figure there.
 - Latency is that of a saturated server (closed loop), and a percentile is one of the requests that
   were answered in the measured time. Where some clients starve, with a p99 far above the p50, those

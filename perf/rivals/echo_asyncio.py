@@ -10,9 +10,6 @@ import echo_common
 class Echo(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport = transport
-        # asyncio's own transports read up to 256 KiB otherwise; uvloop's have libuv's 64 KiB.
-        if hasattr(transport, "max_size"):
-            transport.max_size = echo_common.BUFFER
 
     def data_received(self, data):
         self.transport.write(data)
