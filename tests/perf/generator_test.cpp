@@ -16,10 +16,10 @@ using echo_load::options;
 namespace {
 
 /// Serves one connection after the other in a thread; may falsify the byte at one position of each
-/// stream, or send one byte too many there.
+/// stream, send one byte too many there, or nothing from there on.
 class small_server {
  public:
-    enum class fault { none, wrong_byte, extra_byte };
+    enum class fault { none, wrong_byte, extra_byte, silence };
 
     explicit small_server(fault what, std::size_t position = 0) {
         listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -63,6 +63,7 @@ class small_server {
             if (here && what == fault::wrong_byte) buffer[position - seen] ^= 1;
             if (here && what == fault::extra_byte) ++length;
             seen += static_cast<std::size_t>(got);
+            if (what == fault::silence && seen > position) continue;
             if (send(client, buffer.data(), length, MSG_NOSIGNAL) < 0) return;
         }
     }
@@ -126,6 +127,21 @@ TEST_CASE("echo_load: a byte nobody sent is an error") {
     generator load(chosen);
     CHECK_THROWS_AS(static_cast<void>(load.run()), std::runtime_error);
     CHECK(load.result().errors == 1);
+}
+
+TEST_CASE("echo_load: how long nobody was answered is told") {
+    const small_server server(small_server::fault::silence, 0);
+    generator load(quick(server, mode::echo));
+    const auto found = load.run();
+    CHECK(load.result().errors == 0);
+    CHECK(load.result().requests == 0);
+    const double silent = static_cast<double>(load.result().longest_silence) / 1e9;
+    CHECK(silent == doctest::Approx(found.seconds));
+
+    const small_server honest(small_server::fault::none);
+    generator answered(quick(honest, mode::echo));
+    const double whole = answered.run().seconds;
+    CHECK(static_cast<double>(answered.result().longest_silence) / 1e9 < whole);
 }
 
 TEST_CASE(
