@@ -5,6 +5,7 @@
 
 #include "program.hpp"
 
+#include <lariat/process/pipe.hpp>
 #include <lariat/process/pool.hpp>
 
 namespace {
@@ -15,6 +16,35 @@ using namespace lariat::test;
 task<> note_end(const pool_call<int>& call, int& ended) {
     co_await call.wait();
     ++ended;
+}
+
+int give_three(pipe_end<int> out) {
+    for (int i = 0; i < 3; ++i) out.send_blocking(i);
+    return 3;
+}
+int give_three_and_stay(pipe_end<int> out, shm::event go) {
+    give_three(std::move(out));
+    go.wait_blocking();
+    return 3;
+}
+task<int> give_three_and_wait(pipe_end<int> out, shm::event go) {
+    for (int i = 0; i < 3; ++i) co_await out.send(i);
+    out = pipe_end<int>();
+    co_await go.wait();
+    co_return 3;
+}
+int give_three_and_die(pipe_end<int> out) {
+    ::raise(SIGKILL);
+    return give_three(std::move(out));
+}
+/// How many come until the last of the other ends has closed.
+task<int> count_all(pipe_end<int> in) {
+    int items = 0;
+    for (;;) {
+        const auto next = co_await timeout(10s, in.recv());
+        if (!next) co_return items;
+        ++items;
+    }
 }
 
 TEST_CASE_FIXTURE(pool_check, "pool_call: it waits, runs, and is done") {
@@ -141,6 +171,51 @@ TEST_CASE_FIXTURE(pool_check, "pool_call: who waits and who is called back hear 
         for (auto& each : all) co_await std::move(each);
         co_await pool.join();
     }());
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool_call: a pipe's end that it was given closes with it") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const shm::event begun;
+        const shm::event go;
+        auto busy = pool.submit(stay, begun, go);
+        co_await begun.wait();
+        lariat::pipe<int> of_done;
+        auto done = pool.submit(give_three, std::move(of_done.second));
+        lariat::pipe<int> of_withdrawn;
+        auto withdrawn = pool.submit(give_three, std::move(of_withdrawn.second));
+        CHECK(withdrawn.cancel());
+        const int none = co_await count_all(std::move(of_withdrawn.first));
+        CHECK(none == 0);
+        go.set();
+        const int all = co_await count_all(std::move(of_done.first));
+        CHECK(all == 3);
+        co_await done;
+        co_await busy;
+        lariat::pipe<int> of_dead;
+        auto dead = pool.submit(give_three_and_die, std::move(of_dead.second));
+        const int before_death = co_await count_all(std::move(of_dead.first));
+        CHECK(before_death == 0);
+        CHECK_THROWS_AS(co_await dead, worker_died);
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool_call: and before it ends, if it closes that itself") {
+    with_pool(1, [](process_pool& pool) -> task<> {
+        const shm::event go;
+        lariat::pipe<int> of_task;
+        auto waits = pool.submit(give_three_and_wait, std::move(of_task.second), go);
+        const int of_the_task = co_await count_all(std::move(of_task.first));
+        CHECK(of_the_task == 3);
+        lariat::pipe<int> of_function;
+        auto stays = pool.submit(give_three_and_stay, std::move(of_function.second), go);
+        const int of_the_function = co_await count_all(std::move(of_function.first));
+        CHECK(of_the_function == 3);
+        CHECK(stays.running());
+        CHECK(waits.running());
+        go.set();
+        co_await waits;
+        co_await stays;
+    });
 }
 
 const role takes_twice("takes a result twice", [] {

@@ -271,6 +271,26 @@ TEST_CASE_FIXTURE(pool_check, "pool messages: large arguments that wait lie in m
     });
 }
 
+TEST_CASE_FIXTURE(pool_check, "pool messages: calls that are done keep no arguments") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        constexpr int many = 8;
+        const auto size_of = [](std::string text, unique_fd one) {
+            return one ? text.size() : std::size_t{0};
+        };
+        const std::size_t open_before = open_descriptors().size();
+        const std::size_t heap_before = heap_bytes();
+        std::vector<pool_call<std::size_t>> done;
+        for (int i = 0; i < many; ++i)
+            done.push_back(
+                pool.submit(size_of, std::string(large_size, 'x'), unique_fd(::dup(STDIN_FILENO))));
+        for (auto& each : done) co_await each.wait();
+        // What was sent to one worker and done by the other is still on its way.
+        co_await until([&] { return open_descriptors().size() == open_before; });
+        co_await until([&] { return heap_bytes() < heap_before + large_size; });
+        for (auto& each : done) CHECK(each.take() == large_size);
+    });
+}
+
 TEST_CASE_FIXTURE(pool_check,
                   "pool messages: large arguments on their way go there though the call is gone") {
     with_pool(1, [](process_pool& pool) -> task<> {

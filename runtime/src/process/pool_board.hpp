@@ -11,8 +11,8 @@
 
 namespace lariat::detail {
 
-/// How a call ended in its worker.
-enum class answer_kind : std::uint16_t { value, thrown };
+/// How a call ended in its worker; or that it has begun, of one that has descriptors.
+enum class answer_kind : std::uint16_t { value, thrown, begun };
 /// Where its bytes are: right behind its header, or (of a message) they are the next message.
 enum class answer_place : std::uint16_t { behind, next };
 

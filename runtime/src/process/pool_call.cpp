@@ -46,17 +46,25 @@ pool_start_error::~pool_start_error() = default;
 
 namespace detail {
 
-worker_call::worker_call(packed_call&& call) noexcept : what(std::move(call)) {}
+worker_call::worker_call(packed_call&& call) noexcept
+    : what(std::move(call)), bytes(what.arguments.bytes.size()) {}
 
 bool worker_call::runs() const noexcept {
     return now == phase::sent && !ended() && on->board->has_begun(slot, id);
 }
 
 void worker_call::tell_end() noexcept {
+    drop_arguments();    // with the handle they could stay for long
     waiters.wake_all();  // who is told may let go of this call
     if (listener == nullptr) return;
     call_listener& told = *std::exchange(listener, nullptr);
     told.tell(told, *this);
+}
+
+void worker_call::drop_arguments() noexcept {
+    what.arguments = parcel();
+    shared.reset();
+    held.clear();
 }
 
 std::exception_ptr worker_call::take_failure() {

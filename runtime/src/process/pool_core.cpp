@@ -146,6 +146,10 @@ void process_pool_core::answered(pool_worker& worker, const answer_header& head,
                                  parcel&& body) noexcept {
     worker_call* const call = worker.find(head.slot, head.id);
     if (call == nullptr) return;
+    if (head.kind == answer_kind::begun) {
+        call->begun = true;
+        return call->drop_arguments();
+    }
     if (!call->ended()) call->answer = std::move(body);
     const bool value = head.kind == answer_kind::value;
     settled(worker, *call, value ? worker_call::ending::value : worker_call::ending::thrown);

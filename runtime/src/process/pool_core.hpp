@@ -30,7 +30,7 @@ namespace lariat::detail {
 ///              did not come up) -> terminated (terminate, the end of the run) -> ended (the last
 ///              worker has gone); from open to terminated as well
 /// Invariant 1  a call that has not begun is never lost: it is in a queue here or on a worker's
-///              list, with its arguments
+///              list, with its arguments; one that has ended keeps none
 /// Invariant 2  a worker that has room and nothing to do does not stand beside one with calls that
 ///              it cannot begin yet
 /// Threads      one loop

@@ -315,7 +315,7 @@ void process_pool_core::give_up_calls(pool_worker& worker) noexcept {
     list<pool_link> tasks;
     while (!worker.calls.empty()) {
         auto& call = static_cast<worker_call&>(worker.calls.front());
-        const bool begun = worker.board->has_begun(call.slot, call.id);
+        const bool begun = call.begun || worker.board->has_begun(call.slot, call.id);
         worker.release(call);
         --counts_.running;
         if (call.ended()) {

@@ -92,7 +92,7 @@ void remote_map::feed() {
         if (!std::exchange(counted_, true)) pool_->map_began();
         given_ += part.count;
         ++under_way_;
-        bytes_ += call->bytes();
+        bytes_ += call->bytes;
         calls_.push_back(*call.release());
     }
 }
@@ -111,7 +111,7 @@ void remote_map::settle(worker_call& call) noexcept {
     const stretch part{call.position, call.items};
     ended_ += part.count;
     --under_way_;
-    bytes_ -= call.bytes();
+    bytes_ -= call.bytes;
     try {
         if (call.how != worker_call::ending::value) return fail(call.take_failure());
         how_->store(*this, part, call.take_answer());
@@ -173,7 +173,7 @@ void call_line::submit(packed_call&& what) {
     submit_call(*pool_, *call);
     call->listener = this;
     ++size_;
-    bytes_ += call->bytes();
+    bytes_ += call->bytes;
     calls_.push_back(*call.release());
 }
 
@@ -195,7 +195,7 @@ parcel call_line::take() {
     list<group_link>& from = order_ == line_order::as_ended ? ended_ : calls_;
     const call_ref ended(&call_of(from.pop_front()));
     --size_;
-    bytes_ -= ended->bytes();
+    bytes_ -= ended->bytes;
     return ended->take_answer();
 }
 

@@ -52,6 +52,7 @@ class pool_server : private timer_entry, private runnable {
                                                       std::span<const std::byte> behind);
     void take_call(const pool_order& order, parcel&& arguments);
     void begin_task(const pool_order& order, parcel&& arguments);
+    bool say_begun(std::uint32_t slot, std::uint64_t id, const parcel& arguments) noexcept;
     [[nodiscard]] static task<> run_task(pool_server& self, pool_order order, parcel arguments);
     void call_some() noexcept;
     void perform(plain_call& call) noexcept;
@@ -200,6 +201,7 @@ task<> pool_server::run_task(pool_server& self, pool_order order, parcel argumen
     if (ours) {
         parcel answer;
         auto kind = answer_kind::value;
+        (void)self.say_begun(order.slot, order.id, arguments);
         try {
             auto begun = order.entry.get()->begin(std::move(arguments));
             answer = co_await std::move(begun);
@@ -217,6 +219,16 @@ task<> pool_server::run_task(pool_server& self, pool_order order, parcel argumen
     self.tasks_.erase(order.id);
 }
 
+/// The pool has the same descriptors, should this worker be lost before the call has begun. It can
+/// close them now: so a pipe's end closes when the call closes it. True if there is something to
+/// say.
+bool pool_server::say_begun(std::uint32_t slot, std::uint64_t id,
+                            const parcel& arguments) noexcept {
+    if (arguments.descriptors.empty()) return false;
+    answer(slot, id, answer_kind::begun, parcel());
+    return true;
+}
+
 /// Calls functions for a while; then the loop looks after its tasks and the orders.
 void pool_server::call_some() noexcept {
     const time_point begun = clock::now();
@@ -226,7 +238,11 @@ void pool_server::call_some() noexcept {
         if (unrung_ && now - rung_ >= bell_pause) ring();
         plain_call first = std::move(plain_.front());
         plain_.pop_front();
-        if (!board_.begin(first.slot, first.id)) continue;  // it was withdrawn
+        if (!board_.begin(first.slot, first.id)) continue;       // it was withdrawn
+        if (say_begun(first.slot, first.id, first.arguments)) {  // at once: it may take for ever
+            if (by_message_) (void)send_now();
+            ring();
+        }
         perform(first);
         now = clock::now();
     }

@@ -118,7 +118,7 @@ void pool_worker::send(worker_call& call) {
     pool_order order;
     order.what = pool_order::verb::call;
     order.entry = call.what.entry;
-    order.bytes = call.bytes();
+    order.bytes = call.bytes;
     const bool apart =
         order.bytes > most_in_order || !arguments.descriptors.empty() || !call.held.empty();
     parcel attachments;
@@ -189,13 +189,14 @@ void pool_worker::release(worker_call& call) noexcept {
     --size;
     if (!call.is_task()) {
         --plain;
-        plain_bytes -= call.bytes();
+        plain_bytes -= call.bytes;
     }
     call.on = nullptr;
 }
 
 bool pool_worker::withdraw(worker_call& call) noexcept {
-    if (!board->withdraw(call.slot, call.id)) return false;
+    // What has begun is not sent again, be the board broken.
+    if (call.begun || !board->withdraw(call.slot, call.id)) return false;
     --taken;
     release(call);
     return true;

@@ -37,7 +37,8 @@ namespace lariat {
 /// Threads      the loop that made it
 /// Lifetime     made where a loop runs. Its end, as that of the run, is terminate(); so co_await
 ///              close() before. Workers are daemons: they go with this process, however that goes
-/// Allocation   a call: one record and its parcel, which is kept until the result has come
+/// Allocation   a call: one record and its parcel, which is kept until the call has ended; where it
+///              has descriptors, until it has begun: a pipe's end in it closes with the call's own
 /// Limits       4,096 calls at a time in a worker, more wait in the pool; 200 descriptors a call
 class LARIAT_EXPORT process_pool {
  public:

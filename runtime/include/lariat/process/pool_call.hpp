@@ -44,7 +44,8 @@ struct group_link : list_link {};
 ///              queued, or sent and not begun -> over (cancel, terminate)
 /// Invariant 1  `how` leaves `none` once, and listener and waiters are told then: with `over`, or
 ///              before it if the asker cancelled what had begun: the result is then thrown away
-/// Invariant 2  the arguments are here until it is over: its worker may be lost before it has begun
+/// Invariant 2  the arguments are here until it has ended, or its worker has said that it has begun
+///              (of those with descriptors they do): before that the worker may be lost
 struct LARIAT_EXPORT worker_call : pool_link, group_link {
     enum class phase : std::uint8_t { fresh, queued, sent, over };
     enum class ending : std::uint8_t { none, value, thrown, failed, cancelled, closed };
@@ -61,6 +62,8 @@ struct LARIAT_EXPORT worker_call : pool_link, group_link {
     [[nodiscard]] bool runs() const noexcept;
     /// Pre: it has just ended.
     void tell_end() noexcept;
+    /// Pre: it is not sent again.
+    void drop_arguments() noexcept;
     /// Pre: ended otherwise than with a value. The same for everybody who asks.
     [[nodiscard]] std::exception_ptr take_failure();
     /// Pre: ended; a value was not taken before. Errors: take_failure().
@@ -69,12 +72,8 @@ struct LARIAT_EXPORT worker_call : pool_link, group_link {
     /// The last one to go reports a failure that nobody has heard of, if that was asked for.
     void drop_ref() noexcept;
 
-    /// Of its arguments, wherever they lie.
-    [[nodiscard]] std::size_t bytes() const noexcept {
-        return shared != nullptr ? shared->size() : what.arguments.bytes.size();
-    }
-
     packed_call what;
+    std::size_t bytes;  ///< of its arguments, also when those have gone
     /// Its arguments' bytes, once they have gone in a message of their own: that may be on its way
     /// to a worker while the next gets them too, or when the call is over.
     shared_bytes shared;
@@ -88,6 +87,7 @@ struct LARIAT_EXPORT worker_call : pool_link, group_link {
     ending how = ending::none;
     bool reports = false;
     bool taken = false;  ///< its value
+    bool begun = false;  ///< its worker said so, and the arguments have gone
     call_listener* listener = nullptr;
     std::size_t position = 0;      ///< the listener's: of its first item
     std::size_t items = 0;         ///< the listener's
