@@ -56,6 +56,15 @@ task<> fall_over_when_ready() {
     spawn(fall_over());
     co_return;
 }
+task<> leave_unless(bool stays) {
+    if (!stays) ::raise(SIGKILL);
+    co_return;
+}
+task<> fall_over_seven_times(shm::value<int> comers) {
+    count(comers);
+    spawn(leave_unless(comers.get() > 7));
+    co_return;
+}
 void let_the_first_in(shm::value<int> comers) {
     int before = comers.get();
     while (!comers.compare_exchange(before, before + 1)) {
@@ -277,6 +286,20 @@ TEST_CASE_FIXTURE(pool_check,
         const time_point begun = clock::now();
         co_await until([&] { return pool.stats().died >= 6; });
         CHECK(clock::now() - begun >= 150ms);  // 10, 20, 40 and 80 between the last five
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check,
+                  "pool: the pause before a start is forgotten once a worker is of use") {
+    const shm::value<int> comers(0);
+    process_pool_options options(1);
+    options.max_tasks_per_child = 1;
+    options.set_initializer(fall_over_seven_times, comers);
+    with_pool(options, [](process_pool& pool) -> task<> {
+        co_await until([&] { return pool.stats().died == 7; });
+        const time_point begun = clock::now();
+        for (int i = 0; i < 21; ++i) co_await pool.run(nothing);
+        CHECK(clock::now() - begun < 5s);  // 21 pauses: 6.7 s; one: 320 ms
     });
 }
 

@@ -288,10 +288,11 @@ void process_pool_core::note_failure(const std::string& what) noexcept {
 void process_pool_core::worker_ended(std::size_t at) noexcept {
     pool_worker& worker = *places_[at].worker;
     look_at(worker);
+    std::size_t& unused = places_[at].unused;
+    if (worker.has_begun()) unused = 0;  // also of one that did its part and was told to end
     if (!worker.stopping && !terminated_) {
         ++counts_.died;
-        std::size_t& unused = places_[at].unused;
-        unused = worker.has_begun() ? 0 : unused + 1;
+        if (!worker.has_begun()) ++unused;
         if (worker.board->ready()) {  // it was well, whoever killed it
             failures_ = 0;
         } else {
