@@ -304,7 +304,9 @@ TEST_CASE_FIXTURE(pool_check,
         }
     });
     process_pool_options slow(1);
-    slow.set_initializer(open_slowly, std::string("late"));
+    std::string kept_here = "late";
+    slow.set_initializer(open_slowly, kept_here.c_str());
+    kept_here = "gone";
     with_pool(slow, [](process_pool& pool) -> task<> {
         const std::string text = co_await pool.run(what_is_open);
         CHECK(text == "late");

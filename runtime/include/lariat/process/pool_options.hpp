@@ -55,16 +55,22 @@ struct process_pool_options {
     explicit process_pool_options(std::size_t how_many) : count(how_many) {}
 
     /// What every worker calls before anything else, and again in those that replace it: a function
-    /// or task with arguments that can be copied.
+    /// or task with arguments that can be copied. They are kept as the parameters' types: what a
+    /// pointer to characters names need not outlive this.
     template <class Fn, class... Args>
     void set_initializer(Fn fn, Args... args) {
-        initializer = [fn = std::move(fn), kept = std::tuple<Args...>(std::move(args)...)] {
-            return std::apply(
-                [&fn](const Args&... each) {
-                    return detail::pack_call<detail::call_result::dropped>(fn, each...);
-                },
-                kept);
-        };
+        if constexpr (detail::can_be_sent<Fn, detail::call_result::dropped>()) {
+            using arguments = typename detail::call_signature<Fn>::arguments;
+            static_assert(sizeof...(Args) == std::tuple_size_v<arguments>,
+                          "as many arguments as the initializer has parameters");
+            initializer = [fn = std::move(fn), kept = arguments(std::move(args)...)] {
+                return std::apply(
+                    [&fn](const auto&... each) {
+                        return detail::pack_call<detail::call_result::dropped>(fn, each...);
+                    },
+                    kept);
+            };
+        }
     }
     /// Library use.
     std::function<detail::packed_call()> initializer;
