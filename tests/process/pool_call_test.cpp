@@ -100,7 +100,12 @@ TEST_CASE_FIXTURE(pool_check, "pool_call: any number wait, and the result stays"
         co_await fails.wait();
         co_await fails.wait();
         CHECK(!fails.successful());
-        CHECK_THROWS_AS(co_await fails, std::runtime_error);
+        for (int i = 0; i < 2; ++i) CHECK_THROWS_AS(co_await fails, std::runtime_error);
+        CHECK_THROWS_AS(fails.take(), std::runtime_error);
+        CHECK(fails.done());
+        auto cancelled_one = pool.submit(fail_with, "never");
+        CHECK(cancelled_one.cancel());
+        for (int i = 0; i < 2; ++i) CHECK_THROWS_AS(co_await cancelled_one, task_cancelled);
     });
 }
 

@@ -210,8 +210,9 @@ class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
     explicit pool_call(detail::call_ref call) noexcept : call_(std::move(call)) {}
 
     /// Suspends until the call has ended, not at all if it has · Returns its result, once: the
-    /// handle is then empty · Errors: those of process_pool::run; task_cancelled after cancel() ·
-    /// Cancel: stops waiting, the call goes on · Overlap: one takes the result, any number wait().
+    /// handle is then empty · Errors: those of process_pool::run; task_cancelled after cancel();
+    /// the handle keeps them · Cancel: stops waiting, the call goes on · Overlap: one takes the
+    /// result, any number wait().
     auto operator co_await() & noexcept { return awaiter(*this); }
     auto operator co_await() && noexcept { return awaiter(*this); }
     /// Suspends until the call has ended, however, and leaves its result or failure where it is ·
@@ -219,10 +220,11 @@ class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
     [[nodiscard]] detail::call_wait wait() const noexcept { return detail::call_wait(checked()); }
     /// The result, without a wait; the handle is then empty · Errors: as awaited · Pre: done().
     T take() {
-        const detail::call_ref ended(std::move(call_));
-        detail::require(static_cast<bool>(ended), "the result of this call was already taken");
-        detail::require(ended->ended(), "take() is for a call that is done(): co_await this one");
-        return detail::unpack_result<T>(ended->take_answer());
+        detail::require(static_cast<bool>(call_), "the result of this call was already taken");
+        detail::require(call_->ended(), "take() is for a call that is done(): co_await this one");
+        detail::parcel answer = call_->take_answer();  // a failure stays, for who asks again
+        const detail::call_ref taken(std::move(call_));
+        return detail::unpack_result<T>(std::move(answer));
     }
 
     /// Ends the call, with task_cancelled for whoever waits. One that has not begun never will; a
@@ -239,7 +241,7 @@ class [[nodiscard("dropped, it lets the call go on unheard")]] pool_call {
     [[nodiscard]] bool successful() const noexcept {
         return checked().how == detail::worker_call::ending::value;
     }
-    /// False for an empty handle, or when the result was taken.
+    /// False for an empty handle, or when the result was taken by it.
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(call_); }
 
     /// Calls fn(handle) when the call has ended, however, with another handle to it, done: in this
