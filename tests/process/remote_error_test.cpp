@@ -18,6 +18,9 @@ namespace shop {
 struct sold_out : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
+struct speechless : std::exception {
+    const char* what() const noexcept override { return nullptr; }
+};
 class till_category final : public std::error_category {
  public:
     const char* name() const noexcept override { return "till"; }
@@ -114,6 +117,8 @@ TEST_CASE("remote_error: others keep their name and text") {
     CHECK(gone.type() == "shop::sold_out");
     CHECK(gone.text() == "no tickets: 0 left");
     CHECK(std::string(gone.what()) == "shop::sold_out: no tickets: 0 left");
+    CHECK(as_remote(shop::speechless()).type() == "shop::speechless");
+    CHECK(as_remote(shop::speechless()).text().empty());
     CHECK(as_remote(42).type() == "int");
     CHECK(as_remote(42).text().empty());
     CHECK(std::string(as_remote(42).what()) == "int");

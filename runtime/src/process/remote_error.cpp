@@ -153,7 +153,7 @@ exception_record carry(const std::exception_ptr& thrown) {
         record.text = error.text();
     } catch (const std::exception& error) {
         record.type = type_name(typeid(error));
-        record.text = error.what();
+        if (const char* const text = error.what()) record.text = text;  // a class may give null
         if (const auto* coded = dynamic_cast<const std::system_error*>(&error)) {
             record.category = coded->code().category().name();
             record.number = coded->code().value();
