@@ -61,6 +61,9 @@ struct adder {
     int base = 0;
     int operator()(int more) const { return base + more; }
 };
+struct halver {
+    int operator()(int whole) const& noexcept { return whole / 2; }
+};
 struct counter {
     std::vector<std::string> names;
     template <class Archive>
@@ -123,6 +126,7 @@ TEST_CASE("packed_call: an argument that is kept is not moved from") {
 TEST_CASE("packed_call: lambdas without captures, and objects with a state") {
     CHECK(at_once<int>(pack_call([](int a, int b) { return a - b; }, 5, 3)) == 2);
     CHECK(at_once<int>(pack_call(adder{40}, 2)) == 42);
+    CHECK(at_once<int>(pack_call(halver(), 8)) == 4);
     const auto noted = [](const std::map<std::string, int>& all) { return all.at("x"); };
     CHECK(at_once<int>(pack_call(noted, std::map<std::string, int>{{"x", 9}})) == 9);
 }

@@ -72,6 +72,14 @@ template <class R, class C, class... P>
 struct member_signature<R (C::*)(P...) const noexcept> : signature<R, P...> {
     using owner = C;
 };
+template <class R, class C, class... P>
+struct member_signature<R (C::*)(P...) & noexcept> : signature<R, P...> {
+    using owner = C;
+};
+template <class R, class C, class... P>
+struct member_signature<R (C::*)(P...) const & noexcept> : signature<R, P...> {
+    using owner = C;
+};
 
 template <class Fn>
     requires requires { &Fn::operator(); }
