@@ -12,6 +12,8 @@
 #include <tuple>
 #include <utility>
 
+#include <sys/resource.h>
+
 namespace {
 
 using namespace lariat;
@@ -27,6 +29,7 @@ ticket make_ticket(int n) { return ticket(n); }
 std::string doubled(std::string text) { return text + text; }
 long add(long a, int b) { return a + b; }
 int close_it(unique_fd one) { return one ? 1 : 0; }
+unique_fd open_one(int) { return unique_fd(::dup(STDIN_FILENO)); }
 long refuse_seven(long n) {
     if (n == 7) throw std::invalid_argument("seven");
     return n;
@@ -81,6 +84,25 @@ TEST_CASE_FIXTURE(pool_check, "pool map: items and results of many kinds") {
         for (int i = 0; i < 50; ++i) descriptors.emplace_back(::dup(STDIN_FILENO));
         const auto closed = co_await pool.map(close_it, std::move(descriptors));
         CHECK(closed == std::vector<int>(50, 1));
+    });
+}
+
+TEST_CASE_FIXTURE(pool_check, "pool map: a chunk has no more descriptors than a call may have") {
+    rlimit open_files{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &open_files) == 0);
+    if (open_files.rlim_cur < 16'384) {
+        MESSAGE("skipped: too few files may be open");
+        return;
+    }
+    with_pool(1, [](process_pool& pool) -> task<> {
+        constexpr int many = 4200;  // more than 250 in a sixteenth
+        std::vector<unique_fd> given;
+        for (int i = 0; i < many; ++i) given.emplace_back(::dup(STDIN_FILENO));
+        const auto closed = co_await pool.map(close_it, std::move(given));
+        CHECK(closed == std::vector<int>(many, 1));
+        const auto opened = co_await pool.map(open_one, std::views::iota(0, many));
+        CHECK(opened.size() == std::size_t{many});
+        CHECK(opened.back());
     });
 }
 

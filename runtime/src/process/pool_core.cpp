@@ -3,6 +3,7 @@
 #include "process/pool_core.hpp"
 
 #include <lariat/base/error.hpp>
+#include <lariat/process/pool_map.hpp>
 #include <lariat/process/worker_died.hpp>
 
 #include "process/arena_layout.hpp"
@@ -19,7 +20,6 @@ namespace lariat::detail {
 
 namespace {
 
-constexpr std::size_t most_descriptors = 200;
 constexpr std::size_t most_looked_through = 128;
 
 std::vector<int> usable_cores() {
@@ -82,7 +82,7 @@ void process_pool_core::submit(worker_call& call, bool of_begun_map) {
     if (terminated_ || (closing_ && !of_begun_map))
         throw closed_error("calling a function in a process_pool");
     parcel& arguments = call.what.arguments;
-    if (arguments.descriptors.size() > most_descriptors)
+    if (arguments.descriptors.size() > most_call_descriptors)
         throw limit_error("a call in a process_pool with " +
                           std::to_string(arguments.descriptors.size()) + " descriptors");
     call.held.reserve(arguments.references.size());

@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t chunks_a_worker = 16;
 // Larger ones gain nothing, and leave the caches.
 constexpr std::size_t most_in_chunk = 16'384;
+// Results that may hold descriptors, of which a message takes 253: fifteen each.
+constexpr std::size_t most_with_descriptors = 16;
 // The last chunks grow smaller, down to so small a part: who ends first waits for less.
 constexpr std::size_t taper = 8;
 // Functions that a map has submitted: a worker's fill, and some to follow. Tasks run at once.
@@ -54,9 +56,12 @@ remote_map::remote_map(remote_map&& other) noexcept
 bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) {
     const std::size_t workers = pool_->count();
     items_ = items;
-    if (chunk_ == 0) {
+    automatic_ = chunk_ == 0;
+    if (automatic_) {
         const std::size_t chunks = chunks_a_worker * workers;
-        chunk_ = std::clamp<std::size_t>((items + chunks - 1) / chunks, 1, most_in_chunk);
+        chunk_ = std::clamp<std::size_t>(
+            (items + chunks - 1) / chunks, 1,
+            how_->gives_descriptors ? most_with_descriptors : most_in_chunk);
         least_chunk_ = std::max<std::size_t>(chunk_ / taper, 1);
     } else {
         least_chunk_ = chunk_;
@@ -83,8 +88,8 @@ void remote_map::feed() {
     const std::size_t least = 2 * pool_->count();
     while (!failure_ && given_ < items_) {
         if (under_way_ >= most_ || (under_way_ >= least && bytes_ >= most_bytes)) return;
-        const stretch part{given_, next_chunk()};
-        call_ref call(new worker_call(how_->pack(*this, part)));
+        stretch part{given_, next_chunk()};
+        call_ref call(new worker_call(how_->pack(*this, part, automatic_)));
         call->position = part.begin;
         call->items = part.count;
         pool_->submit(*call, counted_);

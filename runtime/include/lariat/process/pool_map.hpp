@@ -149,10 +149,14 @@ void write_call_item(parcel_writer& to, Item&& item) {
     }
 }
 
-/// Packs `count` items from `at` on, or what there is, and leaves `at` behind them and their number
-/// in `count`. With Moves the items are not needed afterwards.
+inline constexpr std::size_t most_call_descriptors = 200;
+
+/// Packs `count` items from `at` on, or what there is, or fewer of those whose descriptors are
+/// many; and leaves `at` behind them and their number in `count`. With Moves the items are not
+/// needed afterwards.
 template <class Fn, item_kind Kind, bool Moves, class Iterator, class Sentinel>
-packed_call pack_chunk(const Fn& fn, Iterator& at, const Sentinel& end, std::size_t& count) {
+packed_call pack_chunk(const Fn& fn, Iterator& at, const Sentinel& end, std::size_t& count,
+                       std::size_t most_attached = ~std::size_t{0}) {
     using item = std::iter_value_t<Iterator>;
     packed_call call;
     parcel_writer to(call.arguments);
@@ -167,12 +171,17 @@ packed_call pack_chunk(const Fn& fn, Iterator& at, const Sentinel& end, std::siz
         to.append(std::to_address(at), written * sizeof(item));
         at += static_cast<std::iter_difference_t<Iterator>>(written);
     } else {
+        const std::vector<unique_fd>& descriptors = call.arguments.descriptors;
+        std::size_t of_largest = 0;  // most items have as many as another
         for (; written < count && at != end; ++written, ++at) {
+            const std::size_t before = descriptors.size();
+            if (before + of_largest > most_attached) break;
             if constexpr (Moves) {
                 write_call_item<Fn, Kind>(to, std::ranges::iter_move(at));
             } else {
                 write_call_item<Fn, Kind>(to, *at);
             }
+            of_largest = std::max(of_largest, descriptors.size() - before);
         }
     }
     std::memcpy(call.arguments.bytes.data() + place, &written, sizeof written);
@@ -192,8 +201,10 @@ class LARIAT_EXPORT remote_map : private call_listener {
         std::size_t count;
     };
     struct functions {
-        packed_call (*pack)(remote_map&, stretch part);
+        /// Of automatic chunks there may be fewer items than asked for.
+        packed_call (*pack)(remote_map&, stretch& part, bool automatic);
         void (*store)(remote_map&, stretch part, parcel&& answer);
+        bool gives_descriptors;  ///< a result may hold some
     };
 
     remote_map(std::shared_ptr<process_pool_core> pool, const functions& how,
@@ -222,6 +233,7 @@ class LARIAT_EXPORT remote_map : private call_listener {
     const functions* how_;
     std::size_t chunk_;            // items: the most, and
     std::size_t least_chunk_ = 0;  // the least, but for the last one
+    bool automatic_ = false;       // not chosen by the user
     map_progress* progress_;
     std::size_t items_ = 0;
     std::size_t given_ = 0;      // of these: to calls
@@ -278,11 +290,12 @@ class map_of_calls : public remote_map {
     }
 
  private:
-    static packed_call pack(remote_map& base, stretch part) {
+    static packed_call pack(remote_map& base, stretch& part, bool automatic) {
         auto& self = static_cast<map_of_calls&>(base);
         auto at = std::ranges::begin(self.items_) +
                   static_cast<std::ranges::range_difference_t<View>>(part.begin);
-        return pack_chunk<Fn, Kind, Moves>(self.fn_, at, std::ranges::end(self.items_), part.count);
+        return pack_chunk<Fn, Kind, Moves>(self.fn_, at, std::ranges::end(self.items_), part.count,
+                                           automatic ? most_call_descriptors : ~std::size_t{0});
     }
     static void store(remote_map& base, stretch part, parcel&& answer) {
         auto& self = static_cast<map_of_calls&>(base);
@@ -299,7 +312,14 @@ class map_of_calls : public remote_map {
         }
         reader.finish();
     }
-    static constexpr functions own_functions{&pack, &store};
+    static constexpr bool gives_descriptors = [] {
+        if constexpr (gives) {
+            return !codec<result>::copies;
+        } else {
+            return false;
+        }
+    }();
+    static constexpr functions own_functions{&pack, &store, gives_descriptors};
 
     Fn fn_;
     View items_;

@@ -134,7 +134,8 @@ struct map_options {
     map_options(std::size_t items) : chunk(items) {}  // NOLINT(google-explicit-constructor)
 
     /// Items a call. 0: map makes sixteen chunks a worker, or chunks of 16,384, and smaller ones of
-    /// the last items, so that the workers end together; imap takes single items.
+    /// the last items, so that the workers end together; imap takes single items. No chunk of map's
+    /// own making has more than 200 descriptors, or more than 16 results that can only be moved.
     std::size_t chunk = 0;
     /// Of imap: calls that are submitted beyond those whose results were taken. 0: 256 a worker,
     /// or fewer with 16 MiB of arguments.
