@@ -49,7 +49,7 @@ cell_ref hold(transit_ref&& under_way) {
 }  // namespace
 
 process_pool_core::process_pool_core(const process_pool_options& chosen)
-    : options_(chosen), home_(&required_scheduler("a process_pool is made where a loop runs")) {
+    : options_(chosen), home_(&required_scheduler("making a process_pool")) {
     pump_.run = [](runnable& self) noexcept {
         const auto core = std::move(static_cast<pump_call&>(self).of);
         core->pump();
