@@ -80,7 +80,8 @@ class LARIAT_EXPORT process_pool {
     }
 
     /// Calls fn(item) for every item of a range; a number as the last argument is how many go in
-    /// one call. Tasks run all at once.
+    /// one call. Tasks run all at once; of very many (4,096 calls a worker) or large ones (16 MiB
+    /// of arguments in all) the next begin as others end.
     ///
     /// Suspends until all have ended · Returns the results as a vector, in the order of the items
     /// (nothing if fn gives none) · Errors: those of run, of the first call to fail; what has not
