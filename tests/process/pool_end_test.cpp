@@ -196,6 +196,8 @@ TEST_CASE_FIXTURE(pool_check, "pool: close finishes a map that has begun, whole"
         const std::vector<long> squares = co_await std::move(mapped);
         CHECK(squares == squares_of(inputs));
         CHECK_THROWS_AS(co_await pool.map(square, inputs), closed_error);
+        const std::vector<long> none;
+        CHECK_THROWS_AS(co_await pool.map(square, none), closed_error);
     }());
 }
 

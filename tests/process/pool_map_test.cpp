@@ -134,6 +134,21 @@ TEST_CASE_FIXTURE(pool_check, "pool map: the first failure ends it, and the pool
     });
 }
 
+TEST_CASE_FIXTURE(pool_check, "pool map: one whose range throws while it begins is over") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        bool thrown = false;
+        const auto once = [&thrown](long n) {
+            if (n == 300 && !std::exchange(thrown, true)) throw std::range_error("once");
+            return n;
+        };
+        auto map = pool.map(square, std::views::iota(0L, 5000L) | std::views::transform(once), 1);
+        CHECK_THROWS_WITH_AS(co_await std::move(map), "once", std::range_error);
+        co_await timeout(10s, pool.close());
+        CHECK(pool.stats().submitted == 300);
+        CHECK(pool.stats().done == 300);
+    });
+}
+
 TEST_CASE_FIXTURE(pool_check, "pool map: a worker's death fails it") {
     with_pool(2, [](process_pool& pool) -> task<> {
         const std::vector<int> signals(8, SIGKILL);

@@ -76,11 +76,15 @@ process_pool_stats process_pool_core::stats() const noexcept {
     return now;
 }
 
-void process_pool_core::submit(worker_call& call, bool of_begun_map) {
+void process_pool_core::require_open(bool of_begun_map) const {
     require(this_scheduler == home_, "a process_pool belongs to the loop that made it");
     if (!broken_.empty()) throw pool_start_error(broken_);
     if (terminated_ || (closing_ && !of_begun_map))
         throw closed_error("calling a function in a process_pool");
+}
+
+void process_pool_core::submit(worker_call& call, bool of_begun_map) {
+    require_open(of_begun_map);
     parcel& arguments = call.what.arguments;
     if (arguments.descriptors.size() > most_call_descriptors)
         throw limit_error("a call in a process_pool with " +

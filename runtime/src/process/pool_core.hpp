@@ -43,6 +43,8 @@ class process_pool_core : public std::enable_shared_from_this<process_pool_core>
 
     /// Starts workers and what looks after them. Errors: those of process::start.
     void start();
+    /// Errors: closed_error; pool_start_error.
+    void require_open(bool of_begun_map = false) const;
     /// See submit_call and cancel_call. A call of a map that has begun is taken though the pool is
     /// closed.
     void submit(worker_call& call, bool of_begun_map = false);

@@ -53,7 +53,7 @@ remote_map::remote_map(remote_map&& other) noexcept
       chunk_(other.chunk_),
       progress_(other.progress_) {}
 
-bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) {
+bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) noexcept {
     const std::size_t workers = pool_->count();
     items_ = items;
     automatic_ = chunk_ == 0;
@@ -68,7 +68,12 @@ bool remote_map::start(std::size_t items, bool of_tasks, waiter& when_done) {
     }
     most_ = workers * (of_tasks ? tasks_a_worker : functions_a_worker);
     if (progress_ != nullptr) progress_->begin(items);
-    feed();
+    try {
+        pool_->require_open();  // also for no items
+        feed();
+    } catch (...) {
+        fail(std::current_exception());
+    }
     if (complete()) {
         leave_pool();
         return false;

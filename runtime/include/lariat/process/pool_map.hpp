@@ -213,8 +213,8 @@ class LARIAT_EXPORT remote_map : private call_listener {
     remote_map(remote_map&& other) noexcept;
     ~remote_map() { stop(); }
 
-    /// True if `when_done` will be woken. Errors: the pool's.
-    [[nodiscard]] bool start(std::size_t items, bool of_tasks, waiter& when_done);
+    /// True if `when_done` will be woken. What the range or the pool throws is told by check().
+    [[nodiscard]] bool start(std::size_t items, bool of_tasks, waiter& when_done) noexcept;
     /// Takes back what is under way; nobody is woken.
     void stop() noexcept;
     /// Pre: ended. Errors: what the first call to fail threw.
