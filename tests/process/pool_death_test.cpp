@@ -315,6 +315,35 @@ TEST_CASE_FIXTURE(pool_check, "pool: nor those that do not come up while another
     });
 }
 
+TEST_CASE_FIXTURE(pool_check, "pool: what a stopped worker has not begun goes to another") {
+    with_pool(2, [](process_pool& pool) -> task<> {
+        const shm::event first;
+        const shm::event second;
+        const shm::event go;
+        for (int i = 0; i < 3; ++i) {  // neither is forgotten when it goes on
+            auto one = pool.submit(stay, first, go);
+            auto other = pool.submit(stay, second, go);
+            co_await timeout(10s, first.wait());
+            co_await timeout(10s, second.wait());
+            for (const shm::event* each : {&first, &second}) each->clear();
+            go.set();
+            const int pid_of_one = co_await one;
+            const int pid_of_other = co_await other;
+            go.clear();
+            const int stopped = i % 2 == 0 ? pid_of_one : pid_of_other;
+            (void)::kill(stopped, SIGSTOP);
+            for (long n = 0; n < 3; ++n) {
+                const long squared = co_await timeout(10s, pool.run(square, n));
+                CHECK(squared == n * n);
+                const int pid = co_await timeout(10s, pool.run(nap, 0ms));
+                CHECK(pid != stopped);
+            }
+            (void)::kill(stopped, SIGCONT);
+        }
+        CHECK(pool.stats().died == 0);
+    });
+}
+
 TEST_CASE_FIXTURE(pool_check, "pool: a worker that loses its way to the pool is replaced") {
     with_pool(1, [](process_pool& pool) -> task<> {
         try {

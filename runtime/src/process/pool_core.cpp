@@ -164,6 +164,7 @@ void process_pool_core::settled(pool_worker& worker, worker_call& call,
                                 worker_call::ending how) noexcept {
     worker.release(call);
     worker.answered = true;
+    worker.was_heard();
     failures_ = 0;
     --counts_.running;
     end(call, how);
@@ -171,6 +172,7 @@ void process_pool_core::settled(pool_worker& worker, worker_call& call,
 
 void process_pool_core::look_at(pool_worker& worker) noexcept {
     const bool rung = worker.board->take_ring();
+    if (rung) worker.was_heard();
     answer_header head;
     std::span<const std::byte> body;
     bool damaged = false;
@@ -227,7 +229,7 @@ void process_pool_core::distribute(list<pool_link>& queue, bool tasks) noexcept 
 
 pool_worker* process_pool_core::least_loaded(bool for_task) const noexcept {
     const auto load = [](const pool_worker& worker) {
-        return std::tuple(worker.plain, worker.tasks(), !worker.board->ready());
+        return std::tuple(worker.late, worker.plain, worker.tasks(), !worker.board->ready());
     };
     pool_worker* best = nullptr;
     for (const place& each : places_) {
@@ -248,19 +250,20 @@ void process_pool_core::hand_over(pool_worker& worker, worker_call& call) noexce
     }
 }
 
-/// A worker that has no function to call takes from one that has more than it can begin.
+/// A worker that has no function to call takes from one that has more than it can begin, or that
+/// does not begin it.
 void process_pool_core::relieve() noexcept {
     if (!plain_.empty() || !tasks_.empty()) return;  // there is no room anywhere
     for (const place& idle : places_) {
-        if (!idle.worker || idle.worker->plain != 0 || !idle.worker->board->ready() ||
-            !idle.worker->has_room(false))
+        if (!idle.worker || idle.worker->plain != 0 || idle.worker->late ||
+            !idle.worker->board->ready() || !idle.worker->has_room(false))
             continue;
         pool_worker* loaded = nullptr;
         for (const place& each : places_) {
             pool_worker* const other = each.worker.get();
             if (other == nullptr || other == idle.worker.get() || other->size == 0) continue;
             const bool waits = other->plain > 1 || (other->plain == 1 && other->size > 1) ||
-                               !other->board->ready();
+                               !other->board->ready() || other->late;
             if (waits && (loaded == nullptr || other->size > loaded->size)) loaded = other;
         }
         if (loaded == nullptr) return;

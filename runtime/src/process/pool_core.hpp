@@ -32,7 +32,7 @@ namespace lariat::detail {
 /// Invariant 1  a call that has not begun is never lost: it is in a queue here or on a worker's
 ///              list, with its arguments; one that has ended keeps none
 /// Invariant 2  a worker that has room and nothing to do does not stand beside one with calls that
-///              it cannot begin yet
+///              it cannot begin yet, or does not for twice late_after
 /// Threads      one loop
 class process_pool_core : public std::enable_shared_from_this<process_pool_core> {
  public:

@@ -215,6 +215,9 @@ task<> pool_server::run_task(pool_server& self, pool_order order, parcel argumen
             answer = pack_exception(std::current_exception());
         }
         if (ours) self.answer(order.slot, order.id, kind, std::move(answer));
+    } else {  // it was withdrawn: as above
+        self.unrung_ = true;
+        self.ring_later();
     }
     self.tasks_.erase(order.id);
 }
@@ -238,7 +241,10 @@ void pool_server::call_some() noexcept {
         if (unrung_ && now - rung_ >= bell_pause) ring();
         plain_call first = std::move(plain_.front());
         plain_.pop_front();
-        if (!board_.begin(first.slot, first.id)) continue;       // it was withdrawn
+        if (!board_.begin(first.slot, first.id)) {  // it was withdrawn, maybe as this was late
+            unrung_ = true;
+            continue;
+        }
         if (say_begun(first.slot, first.id, first.arguments)) {  // at once: it may take for ever
             if (by_message_) (void)send_now();
             ring();

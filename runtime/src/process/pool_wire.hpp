@@ -53,5 +53,8 @@ void serve_pool(worker_seed seed);
 /// by itself, a little later, as the next call may take for ever.
 inline constexpr std::chrono::microseconds bell_pause{50};
 inline constexpr std::chrono::microseconds look_after{120};
+/// A worker that has begun nothing for so long, once or twice, is stopped, or kept from its core:
+/// an idle one gets what it was sent.
+inline constexpr std::chrono::milliseconds late_after{50};
 
 }  // namespace lariat::detail

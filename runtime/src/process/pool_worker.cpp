@@ -4,6 +4,7 @@
 #include <lariat/task/scheduler.hpp>
 
 #include "process/arena_layout.hpp"
+#include "process/message_state.hpp"
 #include "process/pool_core.hpp"
 #include "process/pool_wire.hpp"
 
@@ -80,8 +81,14 @@ pool_worker::pool_worker(process_pool_core& of, std::size_t where)
           pool_worker& worker = *static_cast<timer&>(self).of;
           worker.pool.look_at(worker);
       }),
+      delay_([](timer_entry& self) noexcept {
+          pool_worker& worker = *static_cast<timer&>(self).of;
+          worker.pool.look_at(worker);
+          worker.note_delay();
+      }),
       killer_([](timer_entry& self) noexcept { static_cast<timer&>(self).of->kill_if_due(); }) {
     look_.of = this;
+    delay_.of = this;
     killer_.of = this;
     message_streams ends = make_message_streams("starting a worker");
     child = start_worker(of, where, std::move(ends.other), board_ref);
@@ -90,6 +97,7 @@ pool_worker::pool_worker(process_pool_core& of, std::size_t where)
 
 pool_worker::~pool_worker() {
     pool.home().timers.disarm(look_);
+    pool.home().timers.disarm(delay_);
     pool.home().timers.disarm(killer_);
 }
 
@@ -160,6 +168,8 @@ bool pool_worker::flush() {
     scheduler& home = pool.home();
     if (plain != 0 && !look_.armed())
         home.timers.arm(look_, saturating_add(home.now(), look_after));
+    if (size != 0 && !delay_.armed())
+        home.timers.arm(delay_, saturating_add(home.now(), late_after));
     return stream.push(std::exchange(orders_, parcel()));
 }
 
@@ -236,6 +246,36 @@ void pool_worker::kill_if_due() noexcept {
         child.kill();
     } catch (...) {  // it cannot be: it is left to the fork server
     }
+}
+
+/// They begin in the order of sending.
+bool pool_worker::calls_a_function() noexcept {
+    for (pool_link& each : calls) {
+        const auto& call = static_cast<worker_call&>(each);
+        if (!call.is_task()) return board->has_begun(call.slot, call.id);
+    }
+    return false;
+}
+
+void pool_worker::note_delay() noexcept {
+    if (size == 0 || stopping || gone) return;
+    scheduler& home = pool.home();
+    home.timers.arm(delay_, saturating_add(home.now(), late_after));
+    const auto waits = [this](const worker_call* call) {
+        return call != nullptr && !board->has_begun(call->slot, call->id);
+    };
+    // Large arguments take their time: what still goes out is no delay.
+    const std::size_t output = stream.state()->out.queued_bytes();
+    const bool moves = output < std::exchange(noted_output_, output);
+    const worker_call* const before = find(noted_slot_, noted_);
+    if (waits(before)) {
+        late = !moves && board->ready() && !calls_a_function();
+        return;
+    }
+    if (before != nullptr) late = false;  // it has begun
+    const auto& youngest = static_cast<const worker_call&>(calls.back());
+    noted_ = waits(&youngest) ? youngest.id : 0;
+    noted_slot_ = youngest.slot;
 }
 
 bool pool_worker::has_begun() noexcept {

@@ -51,6 +51,13 @@ struct pool_worker {
     void terminate() noexcept;
     /// Kills it, if this call, which was cancelled, is still there after the grace period.
     void kill_unless_ended(worker_call& call) noexcept;
+    /// It is well: what it was sent it may begin yet.
+    void was_heard() noexcept {
+        late = false;
+        noted_ = 0;
+    }
+    /// Each late_after, while it has calls: whether it could have begun one of them and has not.
+    void note_delay() noexcept;
     /// Pre: it has ended. Whether it had begun a call at least.
     [[nodiscard]] bool has_begun() noexcept;
 
@@ -66,6 +73,7 @@ struct pool_worker {
     std::size_t plain_bytes = 0;
     std::size_t taken = 0;  ///< calls, in all; those that were withdrawn do not count
     bool answered = false;  ///< it has ended a call at least
+    bool late = false;      ///< note_delay() found so, and it was not heard of since
     bool stopping = false;  ///< it was told to end
     bool gone = false;      ///< it has ended, or is made to
     int exit_code = 0;      ///< when it has
@@ -81,8 +89,13 @@ struct pool_worker {
 
     [[nodiscard]] std::uint32_t take_slot();
     void kill_if_due() noexcept;
+    [[nodiscard]] bool calls_a_function() noexcept;
 
     timer look_;
+    timer delay_;
+    std::uint64_t noted_ = 0;       // a call that it had not begun: its id, or 0
+    std::uint32_t noted_slot_ = 0;  // and its slot
+    std::size_t noted_output_ = 0;  // what was on its way there
     timer killer_;
     parcel orders_;
     std::vector<worker_call*> slots_;

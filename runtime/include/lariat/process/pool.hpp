@@ -33,7 +33,7 @@ namespace lariat {
 /// goes to the others, and a new worker takes its place. Results that it gave before are kept.
 ///
 /// Order        functions begin in the order of submission, tasks as well; a worker without work
-///              takes from one that has more than it can begin
+///              takes from one that has more than it can begin, or has begun nothing for 100 ms
 /// Threads      the loop that made it
 /// Lifetime     made where a loop runs. Its end, as that of the run, is terminate(); so co_await
 ///              close() before. Workers are daemons: they go with this process, however that goes
