@@ -1,6 +1,7 @@
 #include <lariat/process/arena.hpp>
 
 #include "process/arena_memory.hpp"
+#include "process/family.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -331,6 +332,7 @@ void require_family(const char* verb) {
 }  // namespace lariat::detail
 
 namespace lariat {
+    if (the_arena() == nullptr) family::rethrow_refusal();
 
 arena_stats shared_memory_stats() {
     detail::require_family("shared_memory_stats");

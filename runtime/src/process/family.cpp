@@ -98,11 +98,15 @@ family& family::required(const char* verb) {
             ": this process was forked by hand and does not belong to its parent's family.\n"
             "  wrong: fork(), then lariat::process::start(fn) in the child\n"
             "  right: make the child with lariat::process::start(fn) too");
-    if (why_there_is_none()) std::rethrow_exception(why_there_is_none());
+    rethrow_refusal();
     throw std::logic_error(std::string(verb) +
                            ": no fork server runs here.\n"
                            "  right: lariat::start_fork_server() first in main(), or "
                            "lariat::run(), whose loop starts it");
+}
+
+void family::rethrow_refusal() {
+    if (why_there_is_none()) std::rethrow_exception(why_there_is_none());
 }
 
 void family::enter(unique_fd channel, identity who) {

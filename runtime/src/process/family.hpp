@@ -49,6 +49,9 @@ class family {
     /// Errors: what became of an attempt to start one; std::logic_error, with the right line.
     [[nodiscard]] static family& required(const char* verb);
 
+    /// Throws what became of an attempt to begin one that was refused, if there was one.
+    static void rethrow_refusal();
+
     /// Makes the fork server. Nothing if there is one. Errors: see lariat::start_fork_server.
     static void begin();
     /// The same; a refusal is kept, for `required` to throw.

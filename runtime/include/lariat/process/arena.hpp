@@ -126,7 +126,8 @@ template <class Body, class... Args>
         &with);
 }
 
-/// Throws std::logic_error, with what to do, unless this process belongs to a family.
+/// Throws std::logic_error, with what to do, unless this process belongs to a family; where the
+/// first loop could not begin one, what hindered it.
 LARIAT_EXPORT void require_family(const char* verb);
 
 }  // namespace detail
