@@ -393,6 +393,7 @@ TEST_CASE_FIXTURE(leak_check, "pipe of T: a thread without a loop polls and rece
     CHECK(!talk.second.poll_blocking());
     CHECK(!talk.second.poll_blocking(1ms));
     talk.first.send_bytes_blocking("four");
+    CHECK(!talk.second.poll_blocking(lariat::duration::min()));
     CHECK(talk.second.poll_blocking(1h));
     CHECK_THROWS_AS((void)talk.second.recv_bytes_blocking(3), message_too_long);
     CHECK(talk.second.recv_bytes_blocking() == "four");

@@ -63,6 +63,41 @@ process_options with_grace(std::chrono::milliseconds grace) {
     return options;
 }
 
+/// Ends in order when it gets SIGTERM.
+void end_when_asked(unique_fd ready) {
+    sigset_t asked;
+    ::sigemptyset(&asked);
+    ::sigaddset(&asked, SIGTERM);
+    ::sigprocmask(SIG_BLOCK, &asked, nullptr);
+    ready.reset();
+    int number = 0;
+    ::sigwait(&asked, &number);
+    std::exit(7);
+}
+
+TEST_CASE_FIXTURE(leak_check, "process: a grace period as long as can be is not none at all") {
+    for (const auto grace : {std::chrono::milliseconds::max(), std::chrono::milliseconds(1h)}) {
+        std::array<int, 2> ends{};
+        REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+        const unique_fd reading(ends[0]);
+        process child = process::start(with_grace(grace), end_when_asked, unique_fd(ends[1]));
+        char none = 0;
+        CHECK(::read(reading.get(), &none, 1) == 0);
+        const process_status ended = run(child.stop());
+        CHECK(ended.exit_code() == 7);
+    }
+}
+
+TEST_CASE_FIXTURE(leak_check,
+                  "process: join_blocking with a time that is over looks, and returns") {
+    process child = process::start(for_ever);
+    CHECK_FALSE(child.join_blocking(duration::min()).has_value());
+    CHECK_FALSE(child.join_blocking(-1h).has_value());
+    CHECK_FALSE(child.join_blocking(0s).has_value());
+    child.kill();
+    CHECK(child.join_blocking(duration::max()).value().signal() == SIGKILL);
+}
+
 TEST_CASE_FIXTURE(leak_check, "process: one whose handle goes is ended before run returns") {
     int one = 0;
     int two = 0;

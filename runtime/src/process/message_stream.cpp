@@ -2,6 +2,7 @@
 
 #include "loop/loop_state.hpp"
 #include "process/message_state.hpp"
+#include "process/poll_timeout.hpp"
 
 #include <lariat/base/error.hpp>
 #include <lariat/sync/shared/waiting.hpp>
@@ -41,13 +42,8 @@ constexpr int receives_a_leg = 16;  // 1 MiB of small messages, 4 of a large one
 /// True when it is ready, or poll(2) itself fails: the call that follows says why.
 bool sleep_until_ready(int socket, short events, time_point until) noexcept {
     for (;;) {
-        int milliseconds = -1;
-        if (until != forever) {
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock::now());
-            milliseconds = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 1 << 30));
-        }
         pollfd asked{socket, events, 0};
-        const int ready = ::poll(&asked, 1, milliseconds);
+        const int ready = ::poll(&asked, 1, poll_timeout(until));
         if (ready > 0 || (ready < 0 && errno != EINTR)) return true;
         if (until != forever && clock::now() >= until) return false;
     }

@@ -4,17 +4,15 @@
 #include <lariat/task/scheduler.hpp>
 
 #include "offload/uninterrupted.hpp"
+#include "process/poll_timeout.hpp"
 #include "process/protocol.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <limits>
 #include <span>
 #include <utility>
 
@@ -28,7 +26,7 @@ namespace lariat::detail {
 process_state::process_state(const process_options& options) noexcept
     : io_object(&process_state::loop_closes),
       timer_entry(&process_state::grace_over),
-      grace(options.grace),
+      grace(saturated(options.grace)),
       daemon(options.daemon) {}
 
 process_state::~process_state() { unlist(); }
@@ -135,13 +133,7 @@ bool process_state::wait_blocking(time_point until) noexcept {
     pollfd asked{socket, POLLIN, 0};
     int ready = 0;
     do {
-        int left_ms = -1;
-        if (until != forever) {
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock::now());
-            left_ms = static_cast<int>(
-                std::clamp<std::int64_t>(left.count(), 0, std::numeric_limits<int>::max()));
-        }
-        ready = ::poll(&asked, 1, left_ms);
+        ready = ::poll(&asked, 1, poll_timeout(until));
     } while (ready < 0 ? errno == EINTR : ready == 0 && (until == forever || clock::now() < until));
     end_wait();
     return ready > 0;
