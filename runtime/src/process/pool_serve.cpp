@@ -4,17 +4,20 @@
 #include <lariat/loop/loop.hpp>
 #include <lariat/process/remote_error.hpp>
 
+#include "base/fork_guard.hpp"
 #include "offload/uninterrupted.hpp"
 #include "process/message_state.hpp"
 #include "process/pool_wire.hpp"
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <exception>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -56,6 +59,7 @@ class pool_server : private timer_entry, private runnable {
     [[nodiscard]] static task<> run_task(pool_server& self, pool_order order, parcel arguments);
     void call_some() noexcept;
     void perform(plain_call& call) noexcept;
+    void end_copy() const noexcept;
     void send_answer(answer_header head, parcel&& what) noexcept;
     void flush_overflow() noexcept;
     [[nodiscard]] bool send_now() noexcept;
@@ -71,6 +75,7 @@ class pool_server : private timer_entry, private runnable {
         bool scheduled = false;
     };
 
+    fork_guard home_;
     message_stream stream_;
     unique_fd bell_;
     cell_ref board_ref_;
@@ -131,6 +136,7 @@ task<> pool_server::serve() {
             } const at_end{here};
             (void)initializer_.entry->run(std::move(initializer_.arguments));
         }
+        end_copy();
     }
     board_.set_ready();
     ring();
@@ -214,6 +220,7 @@ task<> pool_server::run_task(pool_server& self, pool_order order, parcel argumen
             kind = answer_kind::thrown;
             answer = pack_exception(std::current_exception());
         }
+        self.end_copy();
         if (ours) self.answer(order.slot, order.id, kind, std::move(answer));
     } else {  // it was withdrawn: as above
         self.unrung_ = true;
@@ -272,9 +279,23 @@ void pool_server::perform(plain_call& call) noexcept {
         kind = answer_kind::thrown;
         result = pack_exception(std::current_exception());
     }
+    end_copy();
     this_scheduler = here;
     call.arguments = parcel();
     answer(call.slot, call.id, kind, std::move(result));
+}
+
+// A function has forked this process by hand, and returned in the copy as well. That would answer
+// in the worker's place, and take what the worker is asked next: the pool cannot tell them apart.
+// Streams are not flushed: what they held at the fork is the worker's to write.
+void pool_server::end_copy() const noexcept {
+    if (home_.at_home()) return;
+    constexpr std::string_view words =
+        "lariat: a copy of a pool's worker, forked by hand in a function, ends where it returns "
+        "from that function; the worker itself answers.\n"
+        "  right: ::_exit() in the child\n";
+    (void)uninterrupted([&] { return ::write(STDERR_FILENO, words.data(), words.size()); });
+    ::_exit(EXIT_FAILURE);
 }
 
 void pool_server::answer(std::uint32_t slot, std::uint64_t id, answer_kind kind,
