@@ -345,6 +345,37 @@ void release_for_another(shm::semaphore permits, int step) {
     permits.release(2);
 }
 
+task<> hold_until(shm::bounded_semaphore permits, shm::event holds, shm::event ends) {
+    auto permit = co_await permits.scoped_acquire();
+    holds.set();
+    co_await ends.wait();
+}
+void take_and_end(shm::bounded_semaphore permits) { permits.acquire_blocking(); }
+
+TEST_CASE_FIXTURE(
+    family_check,
+    "shm::bounded_semaphore: a guard whose permit another has released ends in peace") {
+    const shm::bounded_semaphore permits(1);
+    const shm::event holds;
+    const shm::event ends;
+    run([&]() -> task<> {
+        process holder = process::start(hold_until, permits, holds, ends);
+        co_await holds.wait();
+        permits.release();
+        ends.set();
+        const process_status ended = co_await holder.join();
+        CHECK(ended.exit_code() == 0);
+    }());
+    CHECK(permits.available() == 1);
+    CHECK_THROWS_AS(permits.release(), released_too_often);
+    // Nothing is left of that release: who ends with a permit now is told of.
+    CHECK(process::start(take_and_end, permits).join_blocking().exit_code() == 0);
+    CHECK_THROWS_AS((void)permits.try_acquire(), owner_died);
+    CHECK(permits.repair() == 1);
+    CHECK(permits.try_acquire());
+    permits.release();
+}
+
 TEST_CASE_FIXTURE(family_check, "shm::semaphore: killed at any step while it releases another's") {
     shm::semaphore permits(3);
     const int killed = kill_at_every_step(

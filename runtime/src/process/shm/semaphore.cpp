@@ -153,7 +153,25 @@ void semaphore_body::release(std::size_t count) {
 
 void semaphore_body::give_back() noexcept {
     std::uint32_t taken = 0;
-    require(add(1, taken), "a shm::bounded_semaphore's permit was released while a guard held it");
+    bool gone = false;
+    while (!gone) gone = add(1, taken) || let_go_of_returned();
+}
+
+// All permits are there, so somebody else has returned the one that this process's guard holds.
+// False if that is so no more.
+bool semaphore_body::let_go_of_returned() noexcept {
+    transaction change(guard);
+    settle(change);
+    if (available.load(std::memory_order_relaxed) != made.load(std::memory_order_relaxed))
+        return false;
+    std::atomic<std::uint32_t>& mine = held[own_slot()];
+    const std::uint32_t holds = mine.load(std::memory_order_relaxed);
+    require(holds != 0,
+            "a shm::bounded_semaphore's permit was released by the process whose guard held it");
+    change.set(mine, holds - 1);
+    change.set(returned, returned.load(std::memory_order_relaxed) - 1);
+    change.commit();
+    return true;
 }
 
 std::uint32_t semaphore_body::repair() noexcept {

@@ -13,7 +13,9 @@ namespace lariat::shm {
 ///
 /// Order, Threads, Lifetime, Allocation, whose permits a release gives back, and what becomes of
 /// them when a process ends: as shm::semaphore
-/// Limits       the permits it is made with
+/// Limits       the permits it is made with. A guard that ends when all of them are there, as
+///              another process has released its permit, gives nothing back; that its own process
+///              has released it is asserted against
 class LARIAT_EXPORT bounded_semaphore : public detail::semaphore_verbs {
  public:
     /// A new one. Errors: as semaphore's.

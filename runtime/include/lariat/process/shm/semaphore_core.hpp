@@ -76,6 +76,7 @@ struct LARIAT_EXPORT semaphore_body {
  private:
     [[nodiscard]] bool take(request& who) noexcept;
     [[nodiscard]] bool add(std::uint32_t count, std::uint32_t& taken) noexcept;
+    [[nodiscard]] bool let_go_of_returned() noexcept;
     void settle(transaction& change) noexcept;
     void account(transaction& change, std::uint32_t count, std::uint32_t taken) noexcept;
 };
