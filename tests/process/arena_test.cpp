@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,6 +167,29 @@ TEST_CASE("arena: what a message held goes with the object that carried it") {
     CHECK(same(lariat::shared_memory_stats(), before));
 }
 
+TEST_CASE("arena: objects that lie in one another go in a stack of any size, however deep") {
+    const auto before = lariat::shared_memory_stats();
+    constexpr int depth = 50'000;
+    constexpr rlim_t stack_bytes = 1'000'000;
+    for (const bool dies : {false, true}) {
+        member child([dies] {
+            const rlimit small{stack_bytes, RLIM_INFINITY};
+            (void)::setrlimit(RLIMIT_STACK, &small);
+            cell_ref outermost = make_cell<counter>(counter_kind);
+            for (int i = 0; i < depth; ++i) {
+                cell_ref around = make_cell<counter>(counter_kind);
+                transit_ref message = outermost.share();
+                entrust(message, around);
+                (void)message.release();
+                outermost = std::move(around);
+            }
+            if (dies) ::raise(SIGKILL);
+        });
+        CHECK(child.swept() == (dies ? SIGKILL : 0));
+        CHECK(same(lariat::shared_memory_stats(), before));
+    }
+}
+
 TEST_CASE("arena: a killed process gives back what it held") {
     const auto before = lariat::shared_memory_stats();
     const cell_ref mine = make_cell<counter>(counter_kind);
@@ -191,6 +215,9 @@ TEST_CASE("arena: killed at any step, a process leaves no object and no referenc
             cell_ref own = make_cell<counter>(counter_kind);
             const cell_ref large =
                 make_cell_with(other_kind, 200'000, [](void*, void*) {}, nullptr);
+            transit_ref innermost = make_cell<counter>(counter_kind).share();
+            entrust(innermost, large);
+            (void)innermost.release();
             transit_ref first = own.share();
             own = cell_ref();
             own = cell_ref::take(std::move(first), counter_kind);

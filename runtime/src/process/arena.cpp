@@ -106,6 +106,16 @@ std::atomic<cell*>& dying_with(owner_id process) noexcept {
     return arena().slots[slot_of(process)].dying;
 }
 
+/// Of a dying cell that holds nothing any more.
+void free_empty(transaction& change, cell& dying) noexcept {
+    unlink_cell(change, dying, dying_with(dying.freed_by.load(std::memory_order_relaxed)));
+    arena_header& all = arena();
+    change.set(all.cell_count, all.cell_count.load(std::memory_order_relaxed) - 1);
+    const std::uint32_t size_class = dying.size_class;
+    give_block(change, &dying, size_class);
+    trim_block(&dying, size_class);
+}
+
 /// Counts one more reference to `to`, on `list`. nullptr: no memory.
 reference* add_reference(transaction& change, cell& to, std::atomic<reference*>& list) noexcept {
     auto* made = static_cast<reference*>(take_block(change, 0));
@@ -158,24 +168,26 @@ void forget_local_cells() noexcept {
     locals().by_address.clear();
 }
 
+// Objects lie in messages inside other objects as deep as there is memory. So what a nested one
+// holds becomes the outer one's to give back, and nothing is called once for each depth.
 void free_cell(cell& dying) noexcept {
+    cell* nested = nullptr;  // whose last reference `dying` held
     for (;;) {
         transaction change(arena().guard);
-        reference* held = dying.held.load(std::memory_order_relaxed);
+        cell& now = nested != nullptr ? *nested : dying;
+        reference* held = now.held.load(std::memory_order_relaxed);
         if (held == nullptr) {
-            unlink_cell(change, dying, dying_with(dying.freed_by.load(std::memory_order_relaxed)));
-            arena_header& all = arena();
-            change.set(all.cell_count, all.cell_count.load(std::memory_order_relaxed) - 1);
-            const std::uint32_t size_class = dying.size_class;
-            give_block(change, &dying, size_class);
-            trim_block(&dying, size_class);
+            free_empty(change, now);
             change.commit();
-            return;
+            if (nested == nullptr) return;
+            nested = nullptr;
+        } else if (nested != nullptr) {
+            move_reference(change, *held, dying.held);
+            change.commit();
+        } else {
+            nested = remove_reference(change, *held);
+            change.commit();
         }
-        cell* last = remove_reference(change, *held);
-        change.commit();
-        // As deep as shared objects lie in messages inside shared objects.
-        if (last != nullptr) free_cell(*last);
     }
 }
 
@@ -320,6 +332,7 @@ void give_back_transit(std::uint64_t id) noexcept {
 void require_family(const char* verb) {
     if (this_owner.load(std::memory_order_relaxed) != nobody) [[likely]]
         return;
+    if (the_arena() == nullptr) family::rethrow_refusal();
     throw std::logic_error(
         std::string(verb) +
         (the_arena() == nullptr
@@ -332,7 +345,6 @@ void require_family(const char* verb) {
 }  // namespace lariat::detail
 
 namespace lariat {
-    if (the_arena() == nullptr) family::rethrow_refusal();
 
 arena_stats shared_memory_stats() {
     detail::require_family("shared_memory_stats");
