@@ -2,15 +2,18 @@
 
 #include <lariat/base/unique_fd.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <system_error>
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace lariat::detail {
@@ -18,7 +21,8 @@ namespace lariat::detail {
 namespace {
 
 constexpr std::uint64_t page = 4096;
-constexpr std::uint64_t growth = 256 * 1024;       // bytes promised by the system at a time
+constexpr std::uint64_t growth = 256 * 1024;  // bytes promised by the system at a time
+constexpr std::uint64_t least_capacity = 16 * 1024 * 1024;
 constexpr std::uint64_t trimmed_from = 64 * 1024;  // smaller free blocks keep their pages
 
 /// This process's view. The descriptor stays open: it promises and trims pages.
@@ -46,7 +50,7 @@ bool commit(std::uint64_t offset, std::uint64_t bytes) noexcept {
     return done == 0;
 }
 
-[[noreturn]] void refuse(int error, const char* what) {
+[[noreturn]] void refuse(int error, const std::string& what) {
     throw std::system_error(error, std::system_category(), what);
 }
 
@@ -75,6 +79,18 @@ void* reserve(int memory, std::size_t& bytes) {
     }
 }
 
+// A larger file would end the process with SIGXFSZ. Only its making is measured: later it grows no
+// more, and memory is promised inside of it.
+std::uint64_t within_file_limit(std::uint64_t bytes) {
+    rlimit most{};
+    if (::getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur >= bytes) return bytes;
+    if (most.rlim_cur < least_capacity)
+        refuse(EFBIG, "making shared memory: files may have " + std::to_string(most.rlim_cur) +
+                          " bytes here (RLIMIT_FSIZE, ulimit -f), and it needs " +
+                          std::to_string(least_capacity));
+    return most.rlim_cur / growth * growth;
+}
+
 /// A child forked by hand is nobody, until the fork server makes it a member.
 int notice_forks() noexcept {
     static const int refused = ::pthread_atfork(
@@ -88,7 +104,7 @@ arena_header* the_arena() noexcept { return here.header; }
 int arena_descriptor() noexcept { return here.memory; }
 
 void create_arena(std::size_t bytes) {
-    bytes = round_up(bytes, growth);
+    bytes = within_file_limit(round_up(bytes, growth));
     unique_fd memory(::memfd_create("lariat", MFD_CLOEXEC));
     if (!memory) refuse(errno, "making shared memory (memfd_create)");
     void* mapped = reserve(memory.get(), bytes);

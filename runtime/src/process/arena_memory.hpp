@@ -13,9 +13,11 @@ namespace lariat::detail {
 [[nodiscard]] inline arena_header& arena() noexcept { return *the_arena(); }
 
 /// Makes the family's memory and takes its first slot for this process. `bytes` are reserved, not
-/// used; less, down to a sixteenth, where the system does not let us reserve as much.
+/// used; less, down to a sixteenth, where the system does not let us reserve as much, and where
+/// files are limited (RLIMIT_FSIZE) as much as that allows.
 ///
-/// Pre: once in a family, before its fork server is made. Errors: std::system_error.
+/// Pre: once in a family, before its fork server is made. Errors: std::system_error; EFBIG where
+/// the limit allows less than 16 MiB.
 void create_arena(std::size_t bytes);
 /// The same memory, in a process that was executed anew. EEXIST: something else lies there. Returns
 /// 0 or an errno.
