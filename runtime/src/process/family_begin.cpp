@@ -103,6 +103,9 @@ void family::begin() {
     if (the_one.load(std::memory_order_acquire) != nullptr)
         return (void)required("lariat::start_fork_server");
     require_to_be_alone();
+    if (const int error = occupy_closed_streams())
+        throw std::system_error(error, std::system_category(),
+                                "taking the place of a standard stream that is closed (/dev/null)");
     std::unique_ptr<family> made(new family);
     made->modules_ = loaded_modules();
     server_orders orders;

@@ -1,8 +1,10 @@
 #include "process/open_descriptors.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +22,16 @@ void close_from_to(unsigned first, unsigned last) noexcept {
 }
 
 }  // namespace
+
+// As the C library does for setuid programs. Opened with O_PATH it is neither read nor written, as
+// nothing was before; and it is not closed on exec, as standard streams are not.
+int occupy_closed_streams() noexcept {
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+        if (::fcntl(stream, F_GETFD) >= 0) continue;
+        if (::open("/dev/null", O_PATH) < 0) return errno;  // the lowest number that is free
+    }
+    return 0;
+}
 
 void close_all_but(std::span<int> kept) noexcept {
     std::sort(kept.begin(), kept.end());
