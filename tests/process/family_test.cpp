@@ -32,6 +32,7 @@
 #include <vector>
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,9 +75,9 @@ const role too_late("too late", [] {
     say(text_of<std::logic_error>([] { start_fork_server(); }));
     run([]() -> task<> {
         say(text_of<std::logic_error>([] { (void)process::start(nothing); }));
-        co_return;
         say(text_of<std::logic_error>([] { const shm::mutex shared; }));
         say(text_of<std::logic_error>([] { const lariat::pipe<int> ends; }));
+        co_return;
     }());
     end.set_value();
     other.join();
@@ -144,16 +145,91 @@ TEST_CASE("family: a process has no descriptor but the streams, its channel, the
     process::start(say_descriptors, -1).join_blocking().check();
 }
 
-void look_at_signals() {
+/// Writes on all three: what a message would do that met a descriptor of another kind there.
+void use_closed_streams() {
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        char room[64] = {};
+        if (::write(stream, room, sizeof room) >= 0 || errno != EBADF ||
+            ::read(stream, room, sizeof room) >= 0 || errno != EBADF)
+            throw std::logic_error("stream " + std::to_string(stream) + " is something");
+    }
+}
+
+const role without_streams("without streams", [] {
+    const unique_fd tester(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100));
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(stream);
+    std::string first;
+    std::string second;
+    run([](std::string& told) -> task<> {
+        process child = process::start(use_closed_streams);
+        const process_status status = co_await child.join();
+        use_closed_streams();
+        told = std::to_string(status.exit_code());
+    }(first));
+    second = std::to_string(process::start(nothing).join_blocking().exit_code());
+    ::dup2(tester.get(), STDOUT_FILENO);
+    say(first + second);
+    return 0;
+});
+
+TEST_CASE("family: where a standard stream is closed, nothing of ours is met under its number") {
+    program it("without streams");
+    CHECK(it.line() == "00");
+    CHECK(it.wait() == 0);
+}
+
+void limit_files(rlim_t bytes) {
+    const rlimit most{bytes, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_FSIZE, &most);
+}
+
+const role small_files("small files", [] {
+    limit_files(100'000'000);
+    start_fork_server();
+    const shm::mutex shared;
+    const std::size_t capacity = shared_memory_stats().capacity_bytes;
+    say(capacity <= 100'000'000 && capacity > 90'000'000 ? "as much" : "more or less");
+    say(std::to_string(process::start(nothing).join_blocking().exit_code()));
+    say(text_of<std::system_error>([] { const shm::array<char> too_large(99'000'000); }));
+    return 0;
+});
+
+TEST_CASE("family: it has as much shared memory as the limit of file sizes allows") {
+    program it("small files");
+    CHECK(it.line() == "as much");
+    CHECK(it.line() == "0");
+    CHECK(has(it.line(), "larger than the shared memory"));
+    CHECK(it.wait() == 0);
+}
+
+const role tiny_files("tiny files", [] {
+    limit_files(4096);
+    run([]() -> task<> {
+        say(text_of<std::system_error>([] { (void)process::start(nothing); }));
+        co_return;
+    }());
+    return 0;
+});
+
+TEST_CASE("family: a limit of file sizes that leaves it no memory is named at its first use") {
+    program it("tiny files");
+    const std::string said = it.line();
+    CHECK_MESSAGE(has(said, "RLIMIT_FSIZE"), said);
+    CHECK(it.wait() == 0);
+}
+
+void look_at_actions() {
     for (int number = 1; number < 32; ++number) {
         struct sigaction now{};
         if (::sigaction(number, nullptr, &now) == 0 && now.sa_handler != SIG_DFL)
             throw std::logic_error("signal " + std::to_string(number));
     }
+}
+void look_at_mask() {
     sigset_t blocked;
     ::sigprocmask(SIG_SETMASK, nullptr, &blocked);
     for (int number = 1; number < 32; ++number)
-        if (::sigismember(&blocked, number) != (number == SIGUSR2 ? 1 : 0))
+        if (::sigismember(&blocked, number) != 0)
             throw std::logic_error("mask of " + std::to_string(number));
 }
 
@@ -161,18 +237,22 @@ const role with_signals("with signals", [] {
     std::signal(SIGUSR1, [](int) {});
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGCHLD, SIG_IGN);
-    sigset_t mask;
-    ::sigemptyset(&mask);
-    ::sigaddset(&mask, SIGUSR2);
-    ::sigprocmask(SIG_SETMASK, &mask, nullptr);
+    sigset_t all;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, nullptr);
     start_fork_server();
-    process::start(look_at_signals).join_blocking().check();
+    process::start(look_at_actions).join_blocking().check();
+    process::start(look_at_mask).join_blocking().check();
+    process::spawn_fresh(look_at_mask).join_blocking().check();
+    process child = process::start(for_ever);
+    child.terminate();
+    say(std::to_string(child.join_blocking().signal()));
     return 0;
 });
 
-TEST_CASE("family: signals have their default actions, and the first process's mask") {
+TEST_CASE("family: signals have their default actions, and none is blocked") {
     program it("with signals");
-    CHECK(it.rest().empty());
+    CHECK(it.rest() == std::to_string(SIGTERM) + '\n');
     CHECK(it.wait() == 0);
 }
 

@@ -126,7 +126,6 @@ void family::begin() {
     std::fflush(nullptr);
     orders.root = ::getpid();
     int error = 0;
-    (void)::pthread_sigmask(SIG_SETMASK, nullptr, &orders.mask);
     {
         const signals_blocked quiet;
         made->server_ = make_copy();

@@ -241,7 +241,6 @@ start_reply fork_server::make(member& asker, const start_message& asked, std::si
     if (as.owner == nobody) return refused(start_step::slot, EAGAIN);
     as.who.parent = asker.pid;
     as.server = ::getpid();
-    as.mask = &orders_.mask;
     as.limit = &orders_.descriptors;
     for (const std::uint64_t id : as.references) entrust(id, as.owner);
     const pid_t pid = ::fork();

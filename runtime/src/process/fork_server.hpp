@@ -5,16 +5,13 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include <signal.h>
-
 namespace lariat::detail {
 
 /// What the fork server knows of the process that made it.
 struct server_orders {
     unique_fd channel;  ///< to the first process
     pid_t root = 0;
-    sigset_t mask{};       ///< of signals, for the processes to be made
-    rlimit descriptors{};  ///< RLIMIT_NOFILE, for them
+    rlimit descriptors{};  ///< RLIMIT_NOFILE, for the processes to be made
 };
 
 /// The fork server's whole life: makes processes when it is asked to, hears of their ends, and

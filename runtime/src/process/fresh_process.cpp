@@ -231,6 +231,7 @@ void follow_fresh_orders() noexcept {
     birth& as = *std::exchange(waiting, nullptr);
     enter_slot(as.owner);
     name_thread(as);
+    unblock_signals();  // what main() has blocked, too: it is to end when it is asked
     family::enter(std::move(as.channel), as.who);
     run_and_exit(as);
 }

@@ -120,6 +120,13 @@ void name_thread(const birth& as) noexcept {
     (void)::prctl(PR_SET_NAME, name.data());
 }
 
+// Not the first process's mask: what that waits for by other means would end nobody here.
+void unblock_signals() noexcept {
+    sigset_t none;
+    ::sigemptyset(&none);
+    (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 void begin_life(birth& as) {
     bind_daemon(as);
     close_the_rest(as);
@@ -127,7 +134,7 @@ void begin_life(birth& as) {
     (void)::setrlimit(RLIMIT_NOFILE, as.limit);
     name_thread(as);
     family::enter(std::move(as.channel), as.who);
-    (void)::sigprocmask(SIG_SETMASK, as.mask, nullptr);
+    unblock_signals();
 }
 
 void run_and_exit(birth& as) noexcept {

@@ -12,8 +12,6 @@
 
 #include <sys/resource.h>
 
-#include <signal.h>
-
 namespace lariat::detail {
 
 /// What a process that was just forked is to become.
@@ -27,7 +25,6 @@ struct birth {
     owner_id owner = nobody;
     int core = -1;
     pid_t server = 0;
-    const sigset_t* mask = nullptr;
     const rlimit* limit = nullptr;  ///< of descriptors
 };
 
@@ -37,6 +34,7 @@ struct birth {
 /// Its parts. First: only what it was given is open, and it is a process of the family.
 void begin_life(birth& as);
 void name_thread(const birth& as) noexcept;
+void unblock_signals() noexcept;
 /// Last: calls the function, tells what it throws, and exits.
 [[noreturn]] void run_and_exit(birth& as) noexcept;
 /// Tells the fork server what exception ends this process.

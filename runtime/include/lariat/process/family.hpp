@@ -13,7 +13,16 @@ namespace lariat {
 /// The fork server is a copy of this process as it is at this call, and so is every process that is
 /// started: of globals, the environment and the working directory it sees what they are now, not
 /// what becomes of them later. Standard streams are inherited, other descriptors are not; signals
-/// have their default actions. Libraries loaded later are not there (see process::start).
+/// have their default actions, and none is blocked. A standard stream that is closed stays one on
+/// which nothing is read or written (EBADF), but its number is taken from now on: no other
+/// descriptor is met there. Libraries loaded later are not there (see process::start).
+///
+/// Shared objects are made and go under a lock of the family's. A process that is stopped (SIGSTOP)
+/// while it has that lock, which is rare, stops all others that make, send or drop one, until it
+/// goes on (SIGCONT) or is killed.
+///
+/// Limits       64 GiB of shared memory are reserved, of which the system gives what is used; less
+///              where address space (ulimit -v) or the size of files (ulimit -f) is limited
 ///
 /// Pre: no other thread, no loop. Errors: std::logic_error that says who is there already;
 /// std::system_error where the system refuses. Again: nothing happens.
