@@ -1,6 +1,7 @@
 #include <lariat/process/pipe.hpp>
 
 #include "leak_check.hpp"
+#include "program.hpp"
 #include "timed.hpp"
 
 #include <lariat/base/error.hpp>
@@ -392,8 +393,8 @@ TEST_CASE_FIXTURE(leak_check, "pipe of T: a thread without a loop polls and rece
     channel talk;
     CHECK(!talk.second.poll_blocking());
     CHECK(!talk.second.poll_blocking(1ms));
-    talk.first.send_bytes_blocking("four");
     CHECK(!talk.second.poll_blocking(lariat::duration::min()));
+    talk.first.send_bytes_blocking("four");
     CHECK(talk.second.poll_blocking(1h));
     CHECK_THROWS_AS((void)talk.second.recv_bytes_blocking(3), message_too_long);
     CHECK(talk.second.recv_bytes_blocking() == "four");
@@ -403,6 +404,23 @@ TEST_CASE_FIXTURE(leak_check, "pipe of T: a thread without a loop polls and rece
     talk.first.close();
     CHECK(!talk.second.recv_blocking());
     CHECK_THROWS_AS(talk.second.send_blocking("x"), closed_error);
+}
+
+const lariat::test::role polls_by_blocking("polls by blocking", [] {
+    run([]() -> task<> {
+        const channel talk;
+        (void)talk.second.poll_blocking(1ms);
+        co_return;
+    }());
+    return 0;
+});
+
+TEST_CASE("pipe of T: a blocking verb where a loop runs is refused by its name and place") {
+    lariat::test::program it("polls by blocking");
+    const std::string said = it.rest();
+    CHECK(it.wait() == -SIGABRT);
+    CHECK_MESSAGE(said.find("pipe_test.cpp") != std::string::npos, said);
+    CHECK_MESSAGE(said.find("wrong: x.poll_blocking()\n") != std::string::npos, said);
 }
 
 TEST_CASE_FIXTURE(leak_check, "pipe of T: a full pipe's send is cut, and the pipe goes on") {

@@ -352,9 +352,9 @@ void message_stream::send_bytes_blocking(bytes borrowed, std::source_location wh
     deliver(sends);
 }
 
-bool message_stream::wait_blocking(message_wait& wait, time_point until,
-                                   std::source_location where) {
-    require_no_loop("receiving from a pipe by a blocking verb", "co_await x.recv()", where);
+bool message_stream::wait_blocking(message_wait& wait, time_point until, const char* verb,
+                                   const char* instead, std::source_location where) {
+    require_no_loop(verb, instead, where);
     return wait.sleep(until);
 }
 

@@ -93,25 +93,30 @@ task<bool> any_pipe_end::poll(duration longest) const {
     return poll_for(message_wait(receiver()), longest);
 }
 
-void any_pipe_end::send_bytes_blocking(bytes message) const {
-    sender().send_bytes_blocking(message);
+void any_pipe_end::send_bytes_blocking(bytes message, std::source_location where) const {
+    sender().send_bytes_blocking(message, where);
 }
 
-std::optional<std::string> any_pipe_end::recv_bytes_blocking(std::size_t most) const {
+std::optional<std::string> any_pipe_end::recv_bytes_blocking(std::size_t most,
+                                                             std::source_location where) const {
     pipe_bytes_awaiter wait(receiver(), most);
-    (void)message_stream::wait_blocking(wait, forever);
+    (void)message_stream::wait_blocking(wait, forever, "recv_bytes_blocking",
+                                        "co_await x.recv_bytes()", where);
     return wait.await_resume();
 }
 
-std::optional<std::size_t> any_pipe_end::recv_into_blocking(mutable_bytes room) const {
+std::optional<std::size_t> any_pipe_end::recv_into_blocking(mutable_bytes room,
+                                                            std::source_location where) const {
     pipe_into_awaiter wait(receiver(), room);
-    (void)message_stream::wait_blocking(wait, forever);
+    (void)message_stream::wait_blocking(wait, forever, "recv_into_blocking",
+                                        "co_await x.recv_into(room)", where);
     return wait.await_resume();
 }
 
-bool any_pipe_end::poll_blocking(duration longest) const {
+bool any_pipe_end::poll_blocking(duration longest, std::source_location where) const {
     message_wait wait(receiver());
-    return message_stream::wait_blocking(wait, saturating_add(clock::now(), longest));
+    return message_stream::wait_blocking(wait, saturating_add(clock::now(), longest),
+                                         "poll_blocking", "co_await x.poll(t)", where);
 }
 
 }  // namespace detail

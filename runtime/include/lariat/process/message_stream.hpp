@@ -232,14 +232,13 @@ class LARIAT_EXPORT message_stream {
     [[nodiscard]] message_receive receive(std::size_t most = any_size) const noexcept;
 
     /// The same for a thread without a loop, which sleeps meanwhile; `until`: false if no message,
-    /// and not the end, came.
+    /// and not the end, came. `verb` is called so, and `instead` is what tasks do.
     void send_blocking(parcel message,
                        std::source_location where = std::source_location::current()) const;
     void send_bytes_blocking(bytes borrowed,
                              std::source_location where = std::source_location::current()) const;
-    [[nodiscard]] static bool wait_blocking(
-        message_wait& wait, time_point until,
-        std::source_location where = std::source_location::current());
+    [[nodiscard]] static bool wait_blocking(message_wait& wait, time_point until, const char* verb,
+                                            const char* instead, std::source_location where);
 
     /// Ends it for everybody: verbs under way fail with closed_error.
     void close() const noexcept;

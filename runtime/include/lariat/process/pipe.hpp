@@ -92,10 +92,16 @@ class LARIAT_EXPORT any_pipe_end {
     [[nodiscard]] task<bool> poll(duration longest = duration::zero()) const;
 
     /// The same for threads without a loop, as a plain function that was started as a process.
-    void send_bytes_blocking(bytes message) const;
-    [[nodiscard]] std::optional<std::string> recv_bytes_blocking(std::size_t most = any_size) const;
-    [[nodiscard]] std::optional<std::size_t> recv_into_blocking(mutable_bytes room) const;
-    [[nodiscard]] bool poll_blocking(duration longest = duration::zero()) const;
+    void send_bytes_blocking(bytes message,
+                             std::source_location where = std::source_location::current()) const;
+    [[nodiscard]] std::optional<std::string> recv_bytes_blocking(
+        std::size_t most = any_size,
+        std::source_location where = std::source_location::current()) const;
+    [[nodiscard]] std::optional<std::size_t> recv_into_blocking(
+        mutable_bytes room, std::source_location where = std::source_location::current()) const;
+    [[nodiscard]] bool poll_blocking(
+        duration longest = duration::zero(),
+        std::source_location where = std::source_location::current()) const;
 
     /// Ends it at once: verbs under way fail with closed_error, and the other end sees the end.
     void close() const noexcept { stream_.close(); }
@@ -168,7 +174,8 @@ class pipe_end : public detail::any_pipe_end {
     [[nodiscard]] std::optional<T> recv_blocking(
         std::source_location where = std::source_location::current()) const {
         pipe_receive_awaiter<T> wait(receiver());
-        (void)detail::message_stream::wait_blocking(wait, forever, where);
+        (void)detail::message_stream::wait_blocking(wait, forever, "recv_blocking",
+                                                    "co_await x.recv()", where);
         return wait.await_resume();
     }
 

@@ -87,8 +87,9 @@ class LARIAT_EXPORT process_wait : public io_awaiter {
 ///              waits. detach(child) lets it go on. An exception that ended a process which nobody
 ///              joined goes to the loop's report hook, or to standard error. No zombie stays
 /// Allocation   some records when it starts
-/// Limits       1,023 processes of a family at a time, beside the first. Once the fork server was
-///              killed no process can be started, and no end is known: join fails and says so
+/// Limits       1,024 processes of a family at a time, the first and the fork server among them:
+///              1,022 that were started. Once the fork server was killed no process can be
+///              started, and no end is known: join fails and says so
 class LARIAT_EXPORT process {
  public:
     /// Empty: for a move into it. Every verb but the destructor needs one that was started.
