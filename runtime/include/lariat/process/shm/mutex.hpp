@@ -63,7 +63,10 @@ namespace shm {
 ///
 /// A process that ends while it holds it, killed or not, is reported as owner_died to the next who
 /// come, and to those who wait, in about as long as it takes to be woken. It is given back with
-/// its guard: in a process that lives on, a task that ends gives back what it held.
+/// its guard: in a process that lives on, a task that ends gives back what it held. A mutex that
+/// comes free wakes one who waits, in whose process the wake stays while that computes or is
+/// stopped (SIGSTOP): who comes then may have it, but others that wait go on waiting until that
+/// process goes on or ends.
 ///
 /// Order        none: who comes may overtake who waits. Nobody is forgotten
 /// Threads      any. A guard may be given back on another thread of the process that took it

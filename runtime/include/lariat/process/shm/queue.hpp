@@ -53,6 +53,10 @@ struct queue_stats : lariat::queue_stats {
 /// all, and what it had taken is gone with it, nothing else. No item comes twice. A task's
 /// cancelled get has taken nothing, a cancelled put has put nothing; one that had succeeded before
 /// stands.
+///
+/// Who waits is woken for an item, and takes it when it runs: while it computes, or is stopped
+/// (SIGSTOP), the item lies there for whoever comes, but others that wait already are not woken
+/// for it until that process goes on or ends.
 template <class T>
 class queue {
     static_assert(detail::explain<T>::transferable());
