@@ -190,6 +190,31 @@ TEST_CASE("arena: objects that lie in one another go in a stack of any size, how
     }
 }
 
+constinit std::uint64_t last_promised = 0;
+constinit int times_promised = 0;
+void watch_promises() noexcept {
+    const std::uint64_t now = arena().committed.load();
+    if (now != last_promised) ++times_promised;
+    last_promised = now;
+}
+
+TEST_CASE("arena: while a large object's memory is promised, others get theirs") {
+    const auto before = lariat::shared_memory_stats();
+    {
+        constexpr std::size_t bytes = 40'000'000;
+        last_promised = arena().committed.load();
+        between_steps.store(&watch_promises);
+        const cell_ref large = make_cell_with(other_kind, bytes, [](void*, void*) {}, nullptr);
+        between_steps.store(nullptr);
+        CHECK(times_promised > 10);  // a piece each, between which the arena's lock is free
+        CHECK(lariat::shared_memory_stats().used_bytes >= bytes);
+    }
+    const auto used = lariat::shared_memory_stats().used_bytes;
+    const cell_ref again = make_cell_with(other_kind, 40'000'000, [](void*, void*) {}, nullptr);
+    CHECK(lariat::shared_memory_stats().used_bytes == used);
+    CHECK(lariat::shared_memory_stats().cells == before.cells + 1);
+}
+
 TEST_CASE("arena: a killed process gives back what it held") {
     const auto before = lariat::shared_memory_stats();
     const cell_ref mine = make_cell<counter>(counter_kind);
@@ -214,7 +239,7 @@ TEST_CASE("arena: killed at any step, a process leaves no object and no referenc
         [&] {
             cell_ref own = make_cell<counter>(counter_kind);
             const cell_ref large =
-                make_cell_with(other_kind, 200'000, [](void*, void*) {}, nullptr);
+                make_cell_with(other_kind, 3'000'000, [](void*, void*) {}, nullptr);
             transit_ref innermost = make_cell<counter>(counter_kind).share();
             entrust(innermost, large);
             (void)innermost.release();
@@ -384,6 +409,12 @@ TEST_CASE("arena: used up, it refuses by name and goes on") {
     CHECK_THROWS_AS((void)make_cell_with(
                         other_kind, before.capacity_bytes * 2, [](void*, void*) {}, nullptr),
                     std::system_error);
+    // Smaller than all of it, but not than what is left: no memory is promised in vain.
+    CHECK_THROWS_AS(
+        (void)make_cell_with(
+            other_kind, before.capacity_bytes - sizeof(cell), [](void*, void*) {}, nullptr),
+        std::system_error);
+    CHECK(lariat::shared_memory_stats().used_bytes == before.used_bytes);
     CHECK(same(lariat::shared_memory_stats(), before));
     const cell_ref made = make_cell<counter>(counter_kind);
     CHECK(lariat::shared_memory_stats().cells == before.cells + 1);

@@ -111,9 +111,7 @@ void free_empty(transaction& change, cell& dying) noexcept {
     unlink_cell(change, dying, dying_with(dying.freed_by.load(std::memory_order_relaxed)));
     arena_header& all = arena();
     change.set(all.cell_count, all.cell_count.load(std::memory_order_relaxed) - 1);
-    const std::uint32_t size_class = dying.size_class;
-    give_block(change, &dying, size_class);
-    trim_block(&dying, size_class);
+    give_block(change, &dying, dying.size_class);
 }
 
 /// Counts one more reference to `to`, on `list`. nullptr: no memory.
@@ -173,9 +171,10 @@ void forget_local_cells() noexcept {
 void free_cell(cell& dying) noexcept {
     cell* nested = nullptr;  // whose last reference `dying` held
     for (;;) {
-        transaction change(arena().guard);
         cell& now = nested != nullptr ? *nested : dying;
-        reference* held = now.held.load(std::memory_order_relaxed);
+        reference* held = now.held.load(std::memory_order_relaxed);  // nobody else changes it now
+        if (held == nullptr) trim_block(&now, now.size_class);
+        transaction change(arena().guard);
         if (held == nullptr) {
             free_empty(change, now);
             change.commit();
@@ -283,6 +282,7 @@ cell_ref make_cell_with(const cell_kind& kind, std::size_t bytes,
     require_family("making a shared object");
     const std::uint32_t size_class = class_for(sizeof(cell) + bytes);
     auto record = std::make_unique<local_cell>(nullptr, nullptr);
+    promise_block(size_class);
     local_cells& all = locals();
     const std::lock_guard hold(all.lock);
     all.by_address.reserve(all.by_address.size() + 1);

@@ -23,6 +23,8 @@ namespace {
 constexpr std::uint64_t page = 4096;
 constexpr std::uint64_t growth = 256 * 1024;  // bytes promised by the system at a time
 constexpr std::uint64_t least_capacity = 16 * 1024 * 1024;
+constexpr std::uint64_t promised_from = 1024 * 1024;  // larger blocks are promised beforehand
+constexpr std::uint64_t piece = 2 * 1024 * 1024;
 constexpr std::uint64_t trimmed_from = 64 * 1024;  // smaller free blocks keep their pages
 
 /// This process's view. The descriptor stays open: it promises and trims pages.
@@ -48,6 +50,28 @@ bool commit(std::uint64_t offset, std::uint64_t bytes) noexcept {
         done = ::fallocate(here.memory, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes));
     } while (done != 0 && errno == EINTR);
     return done == 0;
+}
+
+/// All before `end` is promised.
+void note_promise(std::uint64_t end) noexcept {
+    transaction change(here.header->guard);
+    std::atomic<std::uint64_t>& committed = here.header->committed;
+    if (committed.load(std::memory_order_relaxed) < end) change.set(committed, end);
+    change.commit();
+}
+
+/// What was promised from `from` on is not used for a block that the system has no memory for: it
+/// has it back, unless others use it.
+void forget_promises(std::uint64_t from, std::uint64_t end) noexcept {
+    arena_header& arena = *here.header;
+    transaction change(arena.guard);
+    if (from < end && arena.top.load(std::memory_order_relaxed) <= from &&
+        arena.committed.load(std::memory_order_relaxed) == end) {
+        change.set(arena.committed, from);
+        (void)::fallocate(here.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                          static_cast<off_t>(from), static_cast<off_t>(end - from));
+    }
+    change.commit();
 }
 
 [[noreturn]] void refuse(int error, const std::string& what) {
@@ -146,6 +170,34 @@ std::uint32_t class_for(std::uint64_t bytes) {
     if (size_class == size_classes || bytes_of_class(size_class) > here.header->capacity)
         refuse(ENOMEM, "a shared object larger than the shared memory of this family");
     return size_class;
+}
+
+// In pieces: the system changes the memory file for one at a time, so others that need a little of
+// it under the lock wait for a piece at most.
+void promise_block(std::uint32_t size_class) noexcept {
+    const std::uint64_t bytes = bytes_of_class(size_class);
+    if (bytes < promised_from) return;
+    arena_header& arena = *here.header;
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+    bool is_new = false;
+    {
+        transaction look(arena.guard);
+        const free_block* block = arena.free[size_class].load(std::memory_order_relaxed);
+        is_new = block == nullptr;
+        from = is_new ? arena.committed.load(std::memory_order_relaxed) : offset_of(block);
+        const std::uint64_t start =
+            is_new ? round_up(arena.top.load(std::memory_order_relaxed), 64) : from;
+        to = is_new ? round_up(start + bytes, growth) : start + bytes;
+        look.commit();
+    }
+    if (to > arena.capacity) return;  // take_block looks closer
+    for (std::uint64_t done = from; done < to;) {
+        const std::uint64_t more = std::min(piece, to - done);
+        if (!commit(done, more)) return is_new ? forget_promises(from, done) : void();
+        done += more;
+        if (is_new) note_promise(done);
+    }
 }
 
 void* take_block(transaction& change, std::uint32_t size_class) noexcept {

@@ -29,15 +29,19 @@ void create_arena(std::size_t bytes);
 /// std::system_error (ENOMEM) for more than any has.
 [[nodiscard]] std::uint32_t class_for(std::uint64_t bytes);
 
+/// Before a large block is taken: has the system promise its memory, outside of the lock, as that
+/// takes a second for some GiB. What others have taken meanwhile, take_block promises itself.
+void promise_block(std::uint32_t size_class) noexcept;
 /// Takes a block, inside `change`; what it holds is left of its last use. nullptr: the arena is
 /// used up, or the system's memory is.
 [[nodiscard]] void* take_block(transaction& change, std::uint32_t size_class) noexcept;
 /// Pre: it was just taken. Does not touch the pages of a large one that the system gives zeroed.
 void zero_block(void* block, std::uint32_t size_class) noexcept;
-/// Gives one back, inside `change`; trim_block after it.
-void give_block(transaction& change, void* block, std::uint32_t size_class) noexcept;
-/// The system has the pages of a large free block back. Inside the same lock.
+/// The system has the pages of a large block back. Before it is given back, outside of the lock: it
+/// is the caller's alone. Twice does no harm.
 void trim_block(void* block, std::uint32_t size_class) noexcept;
+/// Gives one back, inside `change`.
+void give_block(transaction& change, void* block, std::uint32_t size_class) noexcept;
 
 /// Whether the address can be that of a block of `alignment`: it came from a message.
 [[nodiscard]] bool in_arena(std::uintptr_t address, std::size_t alignment) noexcept;

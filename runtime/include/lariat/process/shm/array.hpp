@@ -137,8 +137,9 @@ namespace shm {
 /// Threads      any; what was done before an element was set is seen after it was got
 /// Lifetime     elements(), a guard of its lock, and one who waits for it, need a handle of their
 ///              process
-/// Allocation   a new one: its size in shared memory, and up to 256 bytes; none by its verbs but
-///              to_vector()
+/// Allocation   a new one: its size and up to 256 bytes, in a block of shared memory of 2^n or
+///              3 * 2^n bytes, all of which the system gives at once (a second for some GiB); none
+///              by its verbs but to_vector()
 /// Cost         of a number, as std::atomic; others take a short lock of the whole array for a copy
 /// Limits       trivially copyable types that are no pointers; the family's memory
 template <shareable T>
@@ -152,7 +153,7 @@ class array : public detail::lock_verbs<detail::mutex_body> {
     explicit array(std::size_t elements)
         requires std::is_default_constructible_v<T>
         : lock_verbs(make(elements)) {
-        // The arena's memory comes zeroed: of a large array no page is touched.
+        // The arena's memory comes zeroed: of a large array no page is written here.
         if constexpr (!std::is_trivially_default_constructible_v<T>)
             std::uninitialized_fill_n(data(), elements, T{});
     }
