@@ -17,9 +17,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -270,6 +272,33 @@ TEST_CASE_FIXTURE(manager_check, "manager address: a killed manager's path is ta
         auto flag = co_await m.make<managed_event>();
         co_await flag.set();
     });
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager address: a path that is no socket's is left alone") {
+    const scratch folder;
+    const std::string precious = folder.path("precious");
+    std::ofstream(precious) << "precious";
+    try {
+        const manager made = manager::start(at_path(precious));
+        FAIL_CHECK("it listens at a file");
+    } catch (const std::system_error& error) {
+        CHECK(error.code().value() == EEXIST);
+        CHECK(std::string(error.what()).find(precious) != std::string::npos);
+    }
+    CHECK(std::filesystem::file_size(precious) == 8);
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager address: a path that is another's by now is left alone") {
+    const scratch folder;
+    const std::filesystem::path path = folder.path("manager");
+    with_manager(at_path(path), [path](manager& m) -> task<> {
+        CHECK(std::filesystem::remove(path));
+        const manager another = manager::start(at_path(path));
+        co_await m.shutdown();
+        CHECK(std::filesystem::exists(path));
+        co_await another.shutdown();
+    });
+    CHECK_FALSE(std::filesystem::exists(path));
 }
 
 }  // namespace

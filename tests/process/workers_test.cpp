@@ -5,10 +5,13 @@
 #include <lariat/task/sleep.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -138,4 +141,39 @@ TEST_CASE("workers: options that make no sense are refused by their names") {
                          "workers_options.most_backoff: give first_backoff or more",
                          std::invalid_argument);
     CHECK_THROWS_AS((void)lariat::run_workers(nullptr), std::invalid_argument);
+}
+
+TEST_CASE("workers: a status path that is no socket's is refused, and left alone") {
+    const scratch folder;
+    lariat::workers_options options = without_status();
+    const auto refusal = [&](const std::string& path) {
+        options.status_path = path;
+        try {
+            (void)lariat::run_workers(&brief_worker, options);
+        } catch (const std::system_error& error) {
+            CHECK(std::string_view(error.what()).find(path) != std::string_view::npos);
+            return error.code().value();
+        }
+        return 0;
+    };
+    const std::string precious = folder.path("precious");
+    std::ofstream(precious) << "precious";
+    CHECK(refusal(precious) == EEXIST);
+    CHECK(std::filesystem::file_size(precious) == 8);
+    CHECK(refusal(folder.path("nowhere/status")) == ENOENT);
+}
+
+TEST_CASE("workers: a status socket that is another's by now is left alone") {
+    const server workers("workers-serving");
+    (void)workers.await_serving(2);
+    REQUIRE(std::filesystem::remove(workers.status_path));
+    const unique_fd another(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, workers.status_path.c_str(), workers.status_path.size() + 1);
+    const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+    REQUIRE(::bind(another.get(), generic, sizeof address) == 0);
+    workers.running->kill(SIGTERM);
+    CHECK(workers.running->wait() == 0);
+    CHECK(std::filesystem::exists(workers.status_path));
 }

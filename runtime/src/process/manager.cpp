@@ -39,8 +39,10 @@ manager manager::start(const manager_options& options) {
         detail::check_key(options.authkey);
         detail::manager_listener listener = detail::listen_at(*options.address);
         seed.listener = std::move(listener.socket);
-        if (const auto* const path = std::get_if<std::filesystem::path>(&listener.bound))
+        if (const auto* const path = std::get_if<std::filesystem::path>(&listener.bound)) {
             seed.path = std::filesystem::absolute(*path).native();
+            seed.file = detail::socket_file_at(seed.path).value_or(detail::socket_file());
+        }
         seed.authkey = options.authkey;
         bound = std::move(listener.bound);
     }

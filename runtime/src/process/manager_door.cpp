@@ -107,6 +107,8 @@ void manager_seed::pack_into(parcel_writer& to) && {
     write_value(to, listens);
     if (listens) to.attach(std::move(listener));
     write_value(to, std::move(path));
+    write_value(to, std::uint64_t{file.device});
+    write_value(to, std::uint64_t{file.number});
     write_value(to, std::move(authkey));
     write_value(to, max_message);
     write_value(to, handshake_time);
@@ -121,6 +123,8 @@ manager_seed manager_seed::unpack_from(parcel_reader& from) {
     const bool listens = read_value<bool>(from);
     if (listens) seed.listener = from.take_descriptor(typeid(manager_seed));
     seed.path = read_value<std::string>(from);
+    seed.file.device = read_value<std::uint64_t>(from);
+    seed.file.number = read_value<std::uint64_t>(from);
     seed.authkey = read_value<std::string>(from);
     seed.max_message = read_value<std::uint64_t>(from);
     seed.handshake_time = read_value<std::chrono::milliseconds>(from);

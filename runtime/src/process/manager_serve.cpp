@@ -83,8 +83,9 @@ task<> manager_server::serve() {
     if (seed_.listener) spawn(accept_all(*this));
     auto stopping = stop_.wait();
     co_await std::move(stopping);
+    // While the socket is open its file's number is nobody else's.
+    (void)remove_socket_file(seed_.path, seed_.file);
     seed_.listener.reset();
-    if (!seed_.path.empty()) (void)::unlink(seed_.path.c_str());
     for (server_session* const each : sessions_) {
         parcel bye;
         manager_answer head;

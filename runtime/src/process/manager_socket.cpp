@@ -1,13 +1,18 @@
 #include "process/manager_socket.hpp"
 
 #include "offload/uninterrupted.hpp"
+#include "process/socket_file.hpp"
 
+#include <lariat/base/clock.hpp>
 #include <lariat/base/error.hpp>
 #include <lariat/loop/io.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <utility>
@@ -78,25 +83,42 @@ unique_fd make_socket(const raw_address& of) {
     return made;
 }
 
-/// Where a socket's file lies and nobody listens, its manager was killed.
-bool remove_stale(const raw_address& where, const std::string& path) {
+constexpr std::chrono::milliseconds for_the_dead{500};
+
+enum class occupant { none, unknown, manager };
+
+/// Who is at a path that bind() found taken. A manager says hello at once to whoever connects. The
+/// kernel takes a ring of a killed process apart when that has long been reaped, and as long its
+/// listening socket looks alive, and says nothing: its end is waited for, but not beyond `until`.
+occupant look_at(const raw_address& where, time_point until) {
     const unique_fd probe = make_socket(where);
-    const bool refused =
-        ::connect(probe.get(), where.get(), where.size) != 0 && errno == ECONNREFUSED;
-    return refused && ::unlink(path.c_str()) == 0;
+    if (::connect(probe.get(), where.get(), where.size) != 0)
+        return errno == ECONNREFUSED ? occupant::none : occupant::unknown;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock::now());
+    pollfd heard{probe.get(), POLLIN, 0};
+    (void)::poll(&heard, 1, static_cast<int>(std::max(left.count(), std::int64_t{0})));
+    char letter = 0;
+    const auto got = ::recv(probe.get(), &letter, sizeof letter, MSG_PEEK | MSG_DONTWAIT);
+    return got > 0 ? occupant::manager : occupant::unknown;
 }
 
-void bind_path(int socket, const raw_address& raw, const std::string& path) {
-    int bound = ::bind(socket, raw.get(), raw.size);
-    // The kernel takes a ring of a killed process apart when that has long been reaped, and as long
-    // its listening socket looks alive.
-    for (int tries = 0; bound != 0 && errno == EADDRINUSE && tries < 100; ++tries) {
-        if (!remove_stale(raw, path)) (void)::poll(nullptr, 0, 5);
-        bound = ::bind(socket, raw.get(), raw.size);
+/// Where a socket's file lies and nobody listens, its manager was killed. What is no socket refuses
+/// a connect() as well, and is not ours.
+int bind_path(int socket, const raw_address& raw, const std::string& path) {
+    const time_point until = clock::now() + for_the_dead;
+    for (;;) {
+        if (::bind(socket, raw.get(), raw.size) == 0) break;
+        if (errno != EADDRINUSE) return errno;
+        const auto found = socket_file_at(path);
+        if (!found && errno == ENOENT) continue;  // its manager has just ended
+        if (!found) return errno;
+        const occupant who = look_at(raw, until);
+        if (who == occupant::manager || clock::now() >= until) return EADDRINUSE;
+        if (who == occupant::unknown || !remove_socket_file(path, *found))
+            (void)::poll(nullptr, 0, 5);
     }
     // Until it listens, nobody can connect.
-    if (bound != 0 || ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0)
-        throw_error(system_code(-errno), "a manager's address " + path);
+    return ::chmod(path.c_str(), S_IRUSR | S_IWUSR) == 0 ? 0 : errno;
 }
 
 endpoint bound_endpoint(int socket, const endpoint& wanted) {
@@ -134,7 +156,9 @@ manager_listener listen_at(const manager_address& where) {
             throw_error(system_code(-errno), "a manager's address " + describe(where));
         made.bound = bound_endpoint(made.socket.get(), *tcp);
     } else {
-        bind_path(made.socket.get(), raw, describe(where));
+        const int failure = bind_path(made.socket.get(), raw, describe(where));
+        if (failure != 0)
+            throw_error(system_code(-failure), "a manager's address " + describe(where));
     }
     if (::listen(made.socket.get(), SOMAXCONN) != 0)
         throw_error(system_code(-errno), "a manager's address " + describe(where));

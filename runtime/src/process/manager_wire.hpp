@@ -4,6 +4,8 @@
 #include <lariat/process/manager_options.hpp>
 #include <lariat/process/parcel.hpp>
 
+#include "process/socket_file.hpp"
+
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -68,6 +70,7 @@ struct manager_seed {
     unique_fd door;
     unique_fd listener;  ///< may be none
     std::string path;    ///< of its socket, to be removed at the end
+    socket_file file;    ///< if this one lies there then
     std::string authkey;
     std::uint64_t max_message = 0;
     std::chrono::milliseconds handshake_time{0};

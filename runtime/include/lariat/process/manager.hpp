@@ -53,7 +53,8 @@ class LARIAT_EXPORT manager : public detail::any_proxy {
     manager() noexcept = default;
     /// Starts one, and has it listen at options.address. Blocks until its pid is known, some
     /// 300 us · Errors: those of process::start; std::system_error for an address that cannot be
-    /// bound; std::invalid_argument for an address without a key.
+    /// bound (EEXIST: a path where something lies that is no socket); std::invalid_argument for an
+    /// address without a key.
     [[nodiscard("a manager whose handle goes is ended: keep it")]] static manager start(
         const manager_options& options = manager_options());
     /// Reaches one that listens at `where`, of this family or of another program.

@@ -50,7 +50,8 @@ struct workers_options {
     /// be started) end run_workers: it cannot start.
     unsigned most_failed_starts = 5;
 
-    /// A Unix socket that answers each connection with a line a worker, as JSON; empty: none.
+    /// A Unix socket that answers each connection with a line a worker, as JSON; empty: none. A
+    /// file there that is no socket, or one in use, is left alone, and refused.
     std::string status_path;
 
     workers_options() {
@@ -125,8 +126,9 @@ using worker_function = task<> (*)(worker_context&);
 /// Blocks until all workers have ended · Returns 0 after SIGTERM or SIGINT, and when every function
 /// has returned; 1 when a worker could not be started, or when the fork server was killed, which
 /// takes the worker processes along; why is said on standard error · Errors:
-/// std::invalid_argument for options that make no sense; std::system_error for a status_path in
-/// use. Pre: no loop runs on this thread; processes: no other thread exists.
+/// std::invalid_argument for options that make no sense; std::system_error for a status_path that
+/// is in use, is no socket (EEXIST) or cannot be made. Pre: no loop runs on this thread; processes:
+/// no other thread exists.
 [[nodiscard]] LARIAT_EXPORT int run_workers(worker_function function,
                                             const workers_options& options = workers_options());
 

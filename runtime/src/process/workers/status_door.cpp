@@ -46,6 +46,15 @@ bool is_left_over(const std::string& path, const sockaddr_un& address) {
            errno == ECONNREFUSED;
 }
 
+/// Makes room for a socket where bind() found something. What is no socket refuses a connect() as
+/// well, and is not ours.
+void remove_left_over(const std::string& path, const sockaddr_un& address) {
+    const auto found = socket_file_at(path);
+    if (!found && errno == ENOENT) return;  // its supervisor has just ended
+    if (!found) refuse(errno, path);
+    if (!is_left_over(path, address) || !remove_socket_file(path, *found)) refuse(EADDRINUSE, path);
+}
+
 /// Holds the socket, which is closed when nobody waits on it any more.
 task<> answer_all(unique_fd listener, std::function<std::string()> how_things_are) {
     for (;;) {
@@ -71,17 +80,19 @@ status_door::status_door(std::string path, std::function<std::string()> text)
     const auto* generic = reinterpret_cast<const sockaddr*>(&address);
     unique_fd made = open_socket(path_);
     if (::bind(made.get(), generic, sizeof address) != 0) {
-        if (errno != EADDRINUSE || !is_left_over(path_, address)) refuse(EADDRINUSE, path_);
-        ::unlink(path_.c_str());
+        if (errno != EADDRINUSE) refuse(errno, path_);
+        remove_left_over(path_, address);
         if (::bind(made.get(), generic, sizeof address) != 0) refuse(errno, path_);
     }
+    file_ = socket_file_at(path_).value_or(socket_file());
     if (::listen(made.get(), 16) != 0) refuse(errno, path_);
     answering_ = spawn(answer_all(std::move(made), std::move(text)));
 }
 
 status_door::~status_door() {
+    // While the socket is open its file's number is nobody else's.
+    (void)remove_socket_file(path_, file_);
     answering_.cancel();
-    ::unlink(path_.c_str());
 }
 
 }  // namespace lariat::detail

@@ -4,6 +4,8 @@
 #include <lariat/task/spawn.hpp>
 #include <lariat/task/task.hpp>
 
+#include "process/socket_file.hpp"
+
 #include <functional>
 #include <string>
 
@@ -11,10 +13,11 @@ namespace lariat::detail {
 
 /// A Unix socket that tells whoever connects how things are, and closes.
 ///
-/// Lifetime     removes the socket's file when it goes
+/// Lifetime     removes the socket's file when it goes, unless another lies there by now
 class status_door {
  public:
-    /// Errors: std::system_error with the path: it is in use, or cannot be made.
+    /// Errors: std::system_error with the path: it is in use, is no socket (EEXIST), or cannot be
+    /// made.
     status_door(std::string path, std::function<std::string()> text);
     status_door(const status_door&) = delete;
     status_door& operator=(const status_door&) = delete;
@@ -22,6 +25,7 @@ class status_door {
 
  private:
     std::string path_;
+    socket_file file_;
     join_handle<> answering_;
 };
 
