@@ -140,6 +140,10 @@ TEST_CASE("workers: options that make no sense are refused by their names") {
     CHECK_THROWS_WITH_AS((void)lariat::run_workers(&brief_worker, options),
                          "workers_options.most_backoff: give first_backoff or more",
                          std::invalid_argument);
+    options = lariat::workers_options();
+    options.start_limit = -1ms;
+    CHECK_THROWS_WITH_AS((void)lariat::run_workers(&brief_worker, options),
+                         "workers_options.start_limit: give more than 0", std::invalid_argument);
     CHECK_THROWS_AS((void)lariat::run_workers(nullptr), std::invalid_argument);
 }
 

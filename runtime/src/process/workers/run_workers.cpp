@@ -21,6 +21,7 @@ void check_options(worker_function function, const workers_options& options) {
         throw std::invalid_argument("run_workers: the worker's function is null");
     require_positive(options.drain >= duration::zero(), "drain", "0 (cut at once) or more");
     require_positive(options.grace >= duration::zero(), "grace", "0 (killed at once) or more");
+    require_positive(options.start_limit > duration::zero(), "start_limit", "more than 0");
     require_positive(options.first_backoff > duration::zero(), "first_backoff", "more than 0");
     require_positive(options.most_backoff >= options.first_backoff, "most_backoff",
                      "first_backoff or more");
