@@ -48,6 +48,19 @@ lariat::task<> worker_elsewhere(lariat::worker_context& self) {
     co_return;
 }
 
+/// A client that asks for it by 'q' has it exit.
+lariat::task<> answer_or_exit(lariat::tcp_stream client) {
+    std::array<char, 1> question{};
+    const std::size_t count = co_await client.read_some(question);
+    if (count == 1 && question.front() == 'q') std::exit(0);
+    const std::string text = std::to_string(::getpid()) + "\n";
+    co_await client.write_all(text);
+}
+lariat::task<> exiting_worker(lariat::worker_context& self) {
+    lariat::tcp_listener& listener = self.listener("127.0.0.1", port_to_serve());
+    co_await lariat::serve(listener, &answer_or_exit, self.options());
+}
+
 void work_in_daemon() { say("code " + std::to_string(lariat::run_workers(&hanging_worker))); }
 
 const role hanging("workers-hanging", [] {
@@ -73,6 +86,8 @@ const role elsewhere("workers-elsewhere", [] {
     options.most_failed_starts = 2;
     return lariat::run_workers(&worker_elsewhere, options);
 });
+const role exiting("workers-exiting",
+                   [] { return lariat::run_workers(&exiting_worker, test_options()); });
 const role daemons("workers-of-a-daemon", [] {
     lariat::start_fork_server();
     lariat::process_options how;
@@ -333,4 +348,15 @@ TEST_CASE("workers: without descriptors the status waits, and nobody spins") {
     CHECK(server::answer_of(caller).find("\"serving\"") != std::string::npos);
     workers.running->kill(SIGTERM);
     CHECK(workers.running->wait() == 0);
+}
+
+TEST_CASE("workers: one that exits with code 0 before its function has returned is replaced") {
+    const server workers("workers-exiting");
+    const std::set<int> pids = workers.await_serving(2);
+    CHECK(ask(workers.connect(), 'q') == 0);
+    std::set<int> now = workers.await_serving(2);
+    while (now == pids) now = workers.await_serving(2);
+    workers.running->kill(SIGTERM);
+    CHECK(workers.running->wait() == 0);
+    CHECK(workers.running->rest().find("crashed: exit code 0") != std::string::npos);
 }

@@ -171,3 +171,28 @@ TEST_CASE("workers: when every function has returned, all is done") {
     const server workers("workers-brief");
     CHECK(workers.running->wait() == 0);
 }
+
+TEST_CASE("workers: one that somebody else tells to end drains, and is replaced") {
+    const server workers("workers-serving");
+    (void)workers.await_serving(2);
+    unique_fd open = workers.connect();
+    const int told = ask(open);
+    REQUIRE(told > 0);
+    ::kill(told, SIGTERM);
+    workers.await_status("\"leaving\"");
+    for (int i = 0; i < 20; ++i) {
+        const unique_fd newcomer = workers.connect();
+        REQUIRE(newcomer);
+        REQUIRE(ask(newcomer) > 0);
+    }
+    CHECK_FALSE(workers.await_serving(2).contains(told));
+    CHECK(ask(open) == told);
+    open.reset();
+    workers.await_status("\"leaving\"", false);
+    CHECK(workers.await_serving(2).size() == 2);
+    workers.running->kill(SIGTERM);
+    CHECK(workers.running->wait() == 0);
+    const std::string said = workers.running->rest();
+    CHECK(said.find("was told to end by another than its supervisor") != std::string::npos);
+    CHECK(said.find("crashed") == std::string::npos);
+}

@@ -97,7 +97,7 @@ class LARIAT_EXPORT worker_context {
 
     [[nodiscard]] unsigned index() const noexcept;
     [[nodiscard]] unsigned count() const noexcept;
-    /// It was asked to end: its function is being cancelled.
+    /// It was asked to end, by whomever: its function is being cancelled.
     [[nodiscard]] bool stopping() const noexcept;
 
  private:
@@ -115,8 +115,11 @@ using worker_function = task<> (*)(worker_context&);
 ///     }
 ///     int main() { return lariat::run_workers(worker); }
 ///
-/// A worker that crashes (a signal, an exit code, an exception) is reported on standard error and
-/// replaced. SIGTERM or SIGINT end all: a worker's function is cancelled, so that serve() drains,
+/// A worker that crashes (a signal, an exit code, be it 0 before its function has returned, an
+/// exception) is reported on standard error and replaced. So is one to whose pid
+/// somebody else sends SIGTERM: it drains, and another takes its place at once, without a back-off
+/// if it was ready. One whose function returns of itself is done, and not replaced. SIGTERM or
+/// SIGINT end all: a worker's function is cancelled, so that serve() drains,
 /// and what is left after drain and grace is killed. Who was connected by then is served; who comes
 /// later is refused, at once or when its kernel asks again a second later. SIGHUP replaces all, one
 /// after another: the new one is ready before the old one is asked to end, and no connection is

@@ -128,6 +128,12 @@ void say_ready(int desk) {
     if (!send_record(desk, question, {}, -1)) refuse_gone();
 }
 
+void say_leaving(int desk) noexcept {
+    head news;
+    news.what = static_cast<std::int32_t>(desk_request::leaving);
+    (void)send_record(desk, news, {}, -1);
+}
+
 void say_closed(int desk) noexcept {
     head news;
     news.what = static_cast<std::int32_t>(desk_request::closed);

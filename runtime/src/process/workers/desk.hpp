@@ -11,7 +11,7 @@ namespace lariat::detail {
 /// What a worker and its supervisor say to each other, over a Unix socket of records: the worker
 /// asks and blocks, the supervisor's loop answers. A request is one byte of kind and an endpoint's
 /// text.
-enum class desk_request : std::uint8_t { listener, ready, closed };
+enum class desk_request : std::uint8_t { listener, ready, leaving, closed };
 
 struct desk_message {
     desk_request what = desk_request::ready;
@@ -29,7 +29,9 @@ struct desk_ends {
 /// The worker's side. Errors: std::system_error: what the supervisor answered, or that it is gone.
 [[nodiscard]] unique_fd ask_for_listener(int desk, const std::string& address, std::uint16_t port);
 void say_ready(int desk);
-/// Its listeners are closed; it ends. A supervisor that is gone need not hear it.
+/// It was told to end, by whomever: it takes what its queues hold, and drains.
+void say_leaving(int desk) noexcept;
+/// Its listeners are closed; it ends. A supervisor that is gone need hear neither.
 void say_closed(int desk) noexcept;
 
 /// The supervisor's side: a request if one is there. `gone`: the worker closed its end.

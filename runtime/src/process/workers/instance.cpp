@@ -71,7 +71,8 @@ task<worker_end> worker_instance::wait_end() {
         kill();
         co_return how;
     }
-    how.well = status.exit_code() == 0;
+    const bool may_end = leaving || counters->returned.load(std::memory_order_relaxed) != 0;
+    how.well = status.exit_code() == 0 && may_end;
     if (how.well) co_return how;
     if (const auto failed = status.exception()) {
         how.reason = std::string(failed->type) + ": " + std::string(failed->text);

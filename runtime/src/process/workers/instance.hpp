@@ -14,14 +14,15 @@ namespace lariat::detail {
 
 /// How a worker ended.
 struct worker_end {
-    bool well = false;
+    bool well = false;   ///< its function returned of itself, or it had been told to end
     bool lost = false;   ///< the fork server is gone, and with it whoever could replace a worker
     std::string reason;  ///< if not well: "signal 9", "exit code 3", "std::runtime_error: ..."
 };
 
 /// One worker that runs: a process or a thread.
 ///
-/// States       starting -> ready (it said so) -> leaving (ask_to_end) -> ended; any -> ended
+/// States       starting -> ready (it said so) -> leaving (ask_to_end, or told by another) -> ended;
+///              any -> ended
 struct worker_instance {
     /// Starts it. Errors: what process::start or a thread's start throws.
     worker_instance(worker_function function, const workers_options& options, unsigned index,

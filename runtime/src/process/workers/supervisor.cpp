@@ -71,6 +71,7 @@ task<int> supervisor::run() {
 void supervisor::handle(event& news) {
     switch (news.what) {
         case happening::ready: became_ready(news); break;
+        case happening::leaving: told_to_end(news); break;
         case happening::closed:
             news.who->closed = true;
             if (stopping_) close_unused_sockets();
@@ -145,8 +146,9 @@ task<> supervisor::watch_desk(instance who) {
         const bool refused = news.message->what == desk_request::listener &&
                              !answer(*who, news.message->address, news.message->port);
         if (refused) continue;  // that worker can serve nobody
-        const bool closed = news.message->what == desk_request::closed;
-        event said{closed ? happening::closed : happening::ready, who->index, who, worker_end()};
+        event said{happening::ready, who->index, who, worker_end()};
+        if (news.message->what == desk_request::leaving) said.what = happening::leaving;
+        if (news.message->what == desk_request::closed) said.what = happening::closed;
         events_.put_nowait(std::move(said));
     }
 }
@@ -195,6 +197,21 @@ void supervisor::became_ready(const event& news) {
     }
 }
 
+/// A SIGTERM that was not ours: it drains, and another takes its seat. One that was not ready yet
+/// counts as crashed when it has ended, so that what kills itself at its start is given up.
+void supervisor::told_to_end(const event& news) {
+    const instance who = news.who;
+    seat& at = seats_[news.seat];
+    if (stopping_ || who->leaving || who->ended || !who->ready || at.current != who) return;
+    who->leaving = true;
+    call_when_overdue(who, saturated(options_.drain + options_.grace));
+    say(called(options_, *who) + " was told to end by another than its supervisor: replaced");
+    at.current = nullptr;
+    if (at.replacement) return;  // of a reload
+    ++at.restarts;
+    start_current(news.seat);
+}
+
 void supervisor::has_ended(event& news) {
     std::erase(running_, news.who);
     seat& at = seats_[news.seat];
@@ -220,9 +237,9 @@ void supervisor::has_ended(event& news) {
         }
         return;
     }
-    // The old one of a reload.
+    // The old one of a reload, or one that somebody else told to end.
     if (!news.how.well) say(called(options_, *news.who) + " ended with " + news.how.reason);
-    if (!stopping_ && reloading_ == news.seat) reload_from(news.seat + 1);
+    if (!stopping_ && reloading_ == news.seat && !at.replacement) reload_from(news.seat + 1);
 }
 
 void supervisor::crashed(unsigned index, const worker_instance& who, const std::string& reason) {

@@ -21,7 +21,9 @@ namespace lariat::detail {
 ///
 /// States of a seat   empty (back-off) -> running -> empty (crashed); running, replaced by another
 ///                    that is ready -> running (reload); running -> done (returned by itself:
-///                    its sockets are closed, nobody would take from them)
+///                    its sockets are closed, nobody would take from them); running, told to end
+///                    by somebody else (a SIGTERM to its pid) -> running anew, at once, beside the
+///                    one that drains: its sockets have somebody who takes from them
 /// Reload             seat by seat: start the replacement; when it is ready, ask the old one to
 ///                    end; when that has ended, the next seat. A replacement that does not become
 ///                    ready leaves the old one where it is, and the reload goes on
@@ -36,7 +38,16 @@ class supervisor {
 
  private:
     using instance = std::shared_ptr<worker_instance>;
-    enum class happening : std::uint8_t { ready, closed, ended, restart, overdue, reload, stop };
+    enum class happening : std::uint8_t {
+        ready,
+        leaving,
+        closed,
+        ended,
+        restart,
+        overdue,
+        reload,
+        stop
+    };
     struct event {
         happening what = happening::stop;
         unsigned seat = 0;
@@ -59,6 +70,7 @@ class supervisor {
     [[nodiscard]] instance start(unsigned index);
     void start_failed(unsigned index, const std::string& why);
     void became_ready(const event& news);
+    void told_to_end(const event& news);
     void has_ended(event& news);
     void crashed(unsigned index, const worker_instance& who, const std::string& reason);
     void back_off(unsigned index);

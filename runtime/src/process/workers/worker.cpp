@@ -67,6 +67,9 @@ task<> stop_at_signal(cancel_scope& working, signal_watch& stops, worker_state& 
     while (const int number = co_await stops.next()) {
         (void)number;
         if (working.is_cancelled()) continue;
+        // It may be somebody else's than the supervisor's, which then knows of it by this alone.
+        state.order.counters->stopping.store(1, std::memory_order_relaxed);
+        say_leaving(state.order.desk.get());
         working.cancel();
         co_await close_listeners(state);
     }
@@ -83,8 +86,10 @@ task<> stop_when_cancelled(worker_state& state) {
     co_await shield(std::move(closing));
 }
 
-task<> run_function(cancel_scope& working, worker_context& context, worker_function function) {
+task<> run_function(cancel_scope& working, worker_context& context, worker_function function,
+                    worker_counters& counters) {
     co_await working.run(function(context));
+    if (!working.is_cancelled()) counters.returned.store(1, std::memory_order_relaxed);
 }
 
 task<> run_in_thread(worker_state& state, worker_context& context, worker_function function) {
@@ -113,7 +118,7 @@ task<> work_in_process(worker_order order) {
     // Held from before the function says that it is ready: the supervisor may then ask for the end.
     signal_watch stops{signals(SIGTERM)};
     task<> watcher = stop_at_signal(working, stops, state);
-    task<> main = run_function(working, context, function);
+    task<> main = run_function(working, context, function, *state.order.counters);
     co_await race(std::move(main), std::move(watcher), std::move(lag));
 }
 

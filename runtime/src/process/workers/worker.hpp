@@ -18,6 +18,7 @@ struct worker_counters {
     std::atomic<std::uint64_t> requests{0};
     std::atomic<std::uint64_t> lag_nanoseconds{0};  ///< how late its loop woke last
     std::atomic<std::uint32_t> stopping{0};         ///< 1: it was asked to end
+    std::atomic<std::uint32_t> returned{0};         ///< 1: its function has, of itself
 };
 
 /// A handle of them, for the worker and its supervisor.
