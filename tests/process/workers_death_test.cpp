@@ -61,6 +61,11 @@ lariat::task<> exiting_worker(lariat::worker_context& self) {
     co_await lariat::serve(listener, &answer_or_exit, self.options());
 }
 
+lariat::task<> throwing_worker(lariat::worker_context& /*self*/) {
+    throw 3;
+    co_return;
+}
+
 void work_in_daemon() { say("code " + std::to_string(lariat::run_workers(&hanging_worker))); }
 
 const role hanging("workers-hanging", [] {
@@ -88,6 +93,12 @@ const role elsewhere("workers-elsewhere", [] {
 });
 const role exiting("workers-exiting",
                    [] { return lariat::run_workers(&exiting_worker, test_options()); });
+const role throwing("workers-throwing", [] {
+    lariat::workers_options options = without_status();
+    options.count = 1;
+    options.most_failed_starts = 2;
+    return lariat::run_workers(&throwing_worker, options);
+});
 const role daemons("workers-of-a-daemon", [] {
     lariat::start_fork_server();
     lariat::process_options how;
@@ -359,4 +370,14 @@ TEST_CASE("workers: one that exits with code 0 before its function has returned 
     workers.running->kill(SIGTERM);
     CHECK(workers.running->wait() == 0);
     CHECK(workers.running->rest().find("crashed: exit code 0") != std::string::npos);
+}
+
+TEST_CASE("workers: one that throws no std::exception is reported and replaced, be it a thread") {
+    for (const bool threads : {false, true}) {
+        const server workers("workers-throwing", threads);
+        CHECK(workers.running->wait() == 1);
+        const std::string said = workers.running->rest();
+        CHECK(said.find("crashed: int") != std::string::npos);
+        CHECK(said.find("failed 2 times before it was ready: giving up") != std::string::npos);
+    }
 }

@@ -116,7 +116,7 @@ using worker_function = task<> (*)(worker_context&);
 ///     int main() { return lariat::run_workers(worker); }
 ///
 /// A worker that crashes (a signal, an exit code, be it 0 before its function has returned, an
-/// exception) is reported on standard error and replaced. So is one to whose pid
+/// exception of whatever type) is reported on standard error and replaced. So is one to whose pid
 /// somebody else sends SIGTERM: it drains, and another takes its place at once, without a back-off
 /// if it was ready. One whose function returns of itself is done, and not replaced. SIGTERM or
 /// SIGINT end all: a worker's function is cancelled, so that serve() drains,

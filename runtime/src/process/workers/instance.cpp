@@ -1,6 +1,7 @@
 #include "process/workers/instance.hpp"
 
 #include <lariat/base/error.hpp>
+#include <lariat/process/remote_error.hpp>
 #include <lariat/task/task.hpp>
 
 #include "process/workers/desk.hpp"
@@ -13,6 +14,17 @@
 #include <unistd.h>
 
 namespace lariat::detail {
+
+namespace {
+
+/// The same of a process's and of a thread's.
+template <class Record>
+std::string reason_of(const Record& failed) {
+    const std::string type(failed.type);
+    return failed.text.empty() ? type : type + ": " + std::string(failed.text);
+}
+
+}  // namespace
 
 worker_instance::worker_instance(worker_function function, const workers_options& options,
                                  unsigned number, unsigned count, std::optional<unsigned> core)
@@ -55,8 +67,10 @@ task<worker_end> worker_instance::wait_end() {
         try {
             co_await thread.join();
             how.well = true;
-        } catch (const std::exception& failed) {
-            how.reason = failed.what();
+        } catch (const cancelled&) {
+            throw;
+        } catch (...) {
+            how.reason = reason_of(carry(std::current_exception()));
         }
         co_return how;
     }
@@ -75,7 +89,7 @@ task<worker_end> worker_instance::wait_end() {
     how.well = status.exit_code() == 0 && may_end;
     if (how.well) co_return how;
     if (const auto failed = status.exception()) {
-        how.reason = std::string(failed->type) + ": " + std::string(failed->text);
+        how.reason = reason_of(*failed);
     } else if (status.signal() != 0) {
         how.reason = "signal " + std::to_string(status.signal());
     } else {
