@@ -59,6 +59,11 @@ lariat::task<> late_worker(lariat::worker_context& self) {
     co_await lariat::sleep(1h);
 }
 
+lariat::task<> answering_worker(lariat::worker_context& self) {
+    lariat::tcp_listener& listener = self.listener("127.0.0.1", port_to_serve());
+    co_await lariat::serve(listener, &answer_with_pid, self.options());
+}
+
 const role busy("workers-busy", [] { return lariat::run_workers(&busy_worker, without_status()); });
 const role returning("workers-returning",
                      [] { return lariat::run_workers(&returning_worker, test_options()); });
@@ -67,6 +72,13 @@ const role late("workers-late", [] {
     options.first_backoff = 1h;
     options.most_backoff = 1h;
     return lariat::run_workers(&late_worker, options);
+});
+
+const role patient("workers-patient", [] {
+    lariat::workers_options options = test_options();
+    options.drain = lariat::duration::max();
+    options.grace = lariat::duration::max();
+    return lariat::run_workers(&answering_worker, options);
 });
 
 /// Those who connect while all end are served, until they are refused.
@@ -195,4 +207,18 @@ TEST_CASE("workers: one that somebody else tells to end drains, and is replaced"
     const std::string said = workers.running->rest();
     CHECK(said.find("was told to end by another than its supervisor") != std::string::npos);
     CHECK(said.find("crashed") == std::string::npos);
+}
+
+TEST_CASE("workers: a drain without an end kills nobody") {
+    const server workers("workers-patient");
+    (void)workers.await_serving(2);
+    unique_fd open = workers.connect();
+    const int first = ask(open);
+    REQUIRE(first > 0);
+    workers.running->kill(SIGTERM);
+    check_newcomers(workers);
+    CHECK(ask(open) == first);
+    open.reset();
+    CHECK(workers.running->wait() == 0);
+    CHECK(workers.running->rest() == "");
 }

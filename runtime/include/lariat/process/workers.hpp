@@ -35,8 +35,9 @@ struct workers_options {
     listener_sharing sharing = listener_sharing::reuse_port;
     std::string name = "worker";  ///< they are called worker-0, worker-1, ...
 
-    duration drain = std::chrono::seconds(10);  ///< for open connections, once a worker is to end
-    duration grace = std::chrono::seconds(2);   ///< after that, until it is killed
+    /// For open connections, once a worker is to end; duration::max(): as long as they take.
+    duration drain = std::chrono::seconds(10);
+    duration grace = std::chrono::seconds(2);  ///< after that, until it is killed
     /// For a worker to be ready, the first, one that replaces it, or one of a reload. One that by
     /// then has no listener() and has not called ready() is killed, and counts as crashed, however
     /// well it works; standard error says which one and why. A thread cannot be killed: that is

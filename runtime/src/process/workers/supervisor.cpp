@@ -44,6 +44,11 @@ std::string called(const workers_options& options, const worker_instance& who) {
     return text;
 }
 
+duration time_to_end(const workers_options& options) {
+    const duration most = duration::max() - options.drain;
+    return options.drain + std::min(options.grace, most);
+}
+
 }  // namespace
 
 supervisor::supervisor(worker_function function, const workers_options& options)
@@ -204,7 +209,7 @@ void supervisor::told_to_end(const event& news) {
     seat& at = seats_[news.seat];
     if (stopping_ || who->leaving || who->ended || !who->ready || at.current != who) return;
     who->leaving = true;
-    call_when_overdue(who, saturated(options_.drain + options_.grace));
+    call_when_overdue(who, time_to_end(options_));
     say(called(options_, *who) + " was told to end by another than its supervisor: replaced");
     at.current = nullptr;
     if (at.replacement) return;  // of a reload
@@ -309,7 +314,7 @@ void supervisor::replacement_failed(unsigned index, const std::string& reason) {
 void supervisor::ask_to_end(const instance& who) {
     if (who->leaving || who->ended) return;
     who->ask_to_end();
-    call_when_overdue(who, saturated(options_.drain + options_.grace));
+    call_when_overdue(who, time_to_end(options_));
 }
 
 void supervisor::call_when_overdue(const instance& who, duration limit) {
