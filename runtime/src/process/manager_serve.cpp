@@ -80,12 +80,13 @@ task<> manager_server::serve() {
     self_link->enter();
     spawn(watch_signal(*this));
     spawn(watch_door(*this, std::move(seed_.door), std::make_shared<manager_member>(), true));
-    if (seed_.listener) spawn(accept_all(*this));
+    join_handle<> accepting;
+    if (seed_.listener) accepting = spawn(accept_all(*this, std::move(seed_.listener)));
     auto stopping = stop_.wait();
     co_await std::move(stopping);
     // While the socket is open its file's number is nobody else's.
     (void)remove_socket_file(seed_.path, seed_.file);
-    seed_.listener.reset();
+    if (accepting) accepting.cancel();
     for (server_session* const each : sessions_) {
         parcel bye;
         manager_answer head;
@@ -220,18 +221,18 @@ void manager_server::end_session(server_session& session) noexcept {
 
 // Connections from outside
 
-task<> manager_server::accept_all(manager_server& self) {
+// Holds the listener, which is closed when nobody waits on it any more.
+task<> manager_server::accept_all(manager_server& self, unique_fd listener) {
     for (;;) {
-        unique_fd socket(
-            ::accept4(self.seed_.listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        unique_fd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (socket) {
             if (self.strangers_ < most_strangers) spawn(greet(self, std::move(socket)));
         } else if (errno == EAGAIN) {
-            readiness_awaiter more = wait_readable(self.seed_.listener.get());
+            readiness_awaiter more = wait_readable(listener.get());
             co_await std::move(more);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             co_await sleep(without_room);
-        } else if (errno == EBADF || errno == EINVAL) {
+        } else if (errno == EINVAL) {
             break;
         }
     }

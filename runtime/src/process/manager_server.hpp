@@ -103,7 +103,7 @@ class manager_server {
     [[nodiscard]] static task<> watch_door(manager_server& self, unique_fd door,
                                            std::shared_ptr<manager_member> member, bool owners);
     [[nodiscard]] static task<> watch_signal(manager_server& self);
-    [[nodiscard]] static task<> accept_all(manager_server& self);
+    [[nodiscard]] static task<> accept_all(manager_server& self, unique_fd listener);
     [[nodiscard]] static task<> greet(manager_server& self, unique_fd socket);
     [[nodiscard]] static task<> serve_session(session_guard guard);
     [[nodiscard]] static task<> run_call(manager_server& self, session_ref session,
