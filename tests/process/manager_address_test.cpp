@@ -301,4 +301,32 @@ TEST_CASE_FIXTURE(manager_check, "manager address: a path that is another's by n
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
+const role brief_managers("managers-brief", [] {
+    for (int i = 0; i < 20; ++i) with_manager(at_any_port(), [](manager&) -> task<> { co_return; });
+    return 0;
+});
+
+TEST_CASE("manager address: its end is nobody's failure") {
+    program it("managers-brief");
+    CHECK(it.wait() == 0);
+    CHECK(it.rest() == "");
+}
+
+TEST_CASE_FIXTURE(manager_check,
+                  "manager address: one that was reached there died, without a pid") {
+    run([]() -> task<> {
+        manager m = manager::start(at_any_port());
+        manager far = co_await manager::connect(*m.address(), "open sesame");
+        ::kill(m.pid(), SIGKILL);
+        std::string said;
+        try {
+            (void)co_await far.make<managed_event>();
+        } catch (const manager_died& error) {
+            said = error.what();
+        }
+        CHECK(said.find("the manager at 127.0.0.1:") == 0);
+        CHECK(said.find("pid") == std::string::npos);
+    }());
+}
+
 }  // namespace

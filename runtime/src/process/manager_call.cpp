@@ -16,8 +16,13 @@ namespace lariat {
 
 namespace {
 
+/// One that was reached by an address has no pid that would say anything here.
+std::string named(const std::string& manager, int pid) {
+    return pid == 0 ? manager : manager + " (pid " + std::to_string(pid) + ")";
+}
+
 std::string describe_end(const std::string& manager, int pid, bool known, int exit_code) {
-    std::string text = manager + " (pid " + std::to_string(pid) + ") ";
+    const std::string text = named(manager, pid) + " ";
     if (!known) return text + "has ended, or is out of reach";
     return text + (exit_code < 0 ? "was ended by signal " + std::to_string(-exit_code)
                                  : "ended with exit code " + std::to_string(exit_code));
@@ -32,8 +37,8 @@ manager_died::manager_died(const std::string& manager, int pid, bool known, int 
 manager_died::~manager_died() = default;
 
 manager_silent::manager_silent(const std::string& manager, int pid)
-    : std::runtime_error(manager + " (pid " + std::to_string(pid) +
-                         ") gives no answer: whether the lock is held there is not known. It is "
+    : std::runtime_error(named(manager, pid) +
+                         " gives no answer: whether the lock is held there is not known. It is "
                          "this task's no more: its guard is empty, and if the manager goes on, the "
                          "lock is given back"),
       pid_(pid) {}

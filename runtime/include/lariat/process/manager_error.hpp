@@ -16,6 +16,7 @@ class LARIAT_EXPORT manager_died : public std::runtime_error {
     manager_died(const std::string& manager, int pid, bool known, int exit_code);
     ~manager_died() override;
 
+    /// 0: it was reached by an address.
     [[nodiscard]] int pid() const noexcept { return pid_; }
     /// The signal that ended it; 0 if none did, or where that is not known.
     [[nodiscard]] int signal() const noexcept { return exit_code_ < 0 ? -exit_code_ : 0; }
@@ -33,6 +34,7 @@ class LARIAT_EXPORT manager_silent : public std::runtime_error {
     manager_silent(const std::string& manager, int pid);
     ~manager_silent() override;
 
+    /// 0: it was reached by an address.
     [[nodiscard]] int pid() const noexcept { return pid_; }
 
  private:
