@@ -12,6 +12,7 @@
 #include <lariat/loop/loop.hpp>
 #include <lariat/loop/signal_subscription.hpp>
 #include <lariat/process/manager_error.hpp>
+#include <lariat/process/remote_error.hpp>
 #include <lariat/task/nothrow.hpp>
 #include <lariat/task/sleep.hpp>
 #include <lariat/task/timeout.hpp>
@@ -211,8 +212,8 @@ void manager_server::end_session(server_session& session) noexcept {
     for (const served_object* const each : hearers) {
         try {
             each->type.left(each->body, session.id);
-        } catch (const std::exception& error) {
-            report(error.what());
+        } catch (...) {  // whatever it is, the others are to hear as well
+            report(carry(std::current_exception()).text);
         }
     }
     if (session.remote) session.member->end();

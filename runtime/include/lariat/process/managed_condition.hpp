@@ -21,7 +21,7 @@ namespace detail {
 
 /// A notify is used up by who gives the lock back after it. One whose connection ends before that
 /// passes it on.
-class LARIAT_EXPORT served_condition {
+class LARIAT_EXPORT served_condition : public holder_for_connections {
  public:
     /// Errors: std::logic_error if the caller does not hold the mutex; std::invalid_argument.
     task<> wait(manager_caller who, std::uint64_t mutex_id);

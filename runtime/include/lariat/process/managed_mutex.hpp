@@ -14,7 +14,7 @@ namespace detail {
 
 class managed_condition_wait;
 
-class LARIAT_EXPORT served_mutex {
+class LARIAT_EXPORT served_mutex : public holder_for_connections {
  public:
     task<> lock(manager_caller who);
     [[nodiscard]] bool try_lock(manager_caller who);

@@ -18,7 +18,7 @@ namespace detail {
 
 /// Held by a task of a connection; `task_name` is not 0, and tells it from that connection's others
 /// for as long as it holds this.
-class LARIAT_EXPORT served_recursive_mutex {
+class LARIAT_EXPORT served_recursive_mutex : public holder_for_connections {
  public:
     /// Returns the name, for who undoes it.
     task<std::uint64_t> lock(manager_caller who, std::uint64_t task_name);

@@ -20,7 +20,7 @@ namespace detail {
 
 /// Permits, and which connection has taken how many. `Permits`: semaphore or bounded_semaphore.
 template <class Permits>
-class LARIAT_EXPORT served_permits {
+class LARIAT_EXPORT served_permits : public holder_for_connections {
     static constexpr bool bounded = std::is_same_v<Permits, bounded_semaphore>;
 
  public:

@@ -2,6 +2,7 @@
 
 #include <lariat/process/packed_call.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -81,8 +82,13 @@ struct served_call {
 template <class Handler>
 inline const std::uint64_t call_key = enter_call(Handler::entry);
 
+/// A base of the library's own classes that hold something for a connection: their
+/// left(std::uint64_t connection) is called at its end. By its name alone a user's method, of
+/// a turtle that goes left, would be taken for it.
+struct holder_for_connections {};
+
 template <class Body>
-concept hears_of_leavers = requires(Body& body) { body.left(std::uint64_t{}); };
+concept hears_of_leavers = std::derived_from<Body, holder_for_connections>;
 
 template <class Body>
 struct served {
