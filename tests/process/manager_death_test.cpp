@@ -6,8 +6,13 @@
 
 #include <lariat/process/pipe.hpp>
 
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace lariat::test {
@@ -23,6 +28,25 @@ class tell_tale {
 
  private:
     shm::event gone_;
+};
+
+/// What its method is called says nothing about connections.
+class turtle {
+ public:
+    std::uint64_t left(std::uint64_t by) { return at_ += by; }
+    /// And its manager with it.
+    int halt() { return ::raise(SIGSTOP); }
+    [[nodiscard]] std::uint64_t where() const noexcept { return at_; }
+
+ private:
+    std::uint64_t at_ = 0;
+};
+
+/// Its manager hangs while this is made.
+class late_riser {
+ public:
+    late_riser() { (void)::raise(SIGSTOP); }
+    void touch() const noexcept {}
 };
 
 }  // namespace lariat::test
@@ -194,6 +218,108 @@ TEST_CASE_FIXTURE(manager_check, "manager: it hangs, and what it does too late i
         CHECK(item == 1);
         auto guard = co_await lock.lock();
         CHECK(guard);
+    });
+}
+
+task<> hold_beside(managed_mutex lock, proxy<turtle> beside, shm::event ready) {
+    auto guard = co_await lock.lock();
+    (void)co_await beside.call<&turtle::where>();
+    ready.set();
+    co_await sleep(1h);
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: a user's method is not called for its name") {
+    with_manager([](manager& m) -> task<> {
+        auto lock = co_await m.make<managed_mutex>();
+        auto slow = co_await m.make<proxy<turtle>>();
+        shm::event ready;
+        process child = process::start(&hold_beside, lock, slow, ready);
+        co_await ready.wait();
+        child.kill();
+        (void)co_await child.join();
+        auto guard = co_await lock.lock();  // the manager has seen the connection's end
+        const std::uint64_t where = co_await slow.call<&turtle::where>();
+        CHECK(where == 0);
+    });
+}
+
+/// Whether a wait that is cut soon was.
+template <class Operation>
+task<bool> was_cut(Operation operation) {
+    bool cut = false;
+    try {
+        (void)co_await timeout(5ms, std::move(operation));
+    } catch (const timeout_error&) {
+        cut = true;
+    }
+    co_return cut;
+}
+template <class Operation>
+task<bool> put_was_cut(Operation operation) {
+    bool cut = false;
+    try {
+        co_await timeout(5ms, std::move(operation));
+    } catch (const timeout_error&) {
+        cut = true;
+    }
+    co_return cut;
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: it hangs, and what was withdrawn is never begun") {
+    with_manager([](manager& m) -> task<> {
+        auto queue = co_await m.make<managed_queue<int>>();
+        ::kill(m.pid(), SIGSTOP);
+        auto all = co_await gather(was_cut(m.make_named<managed_mutex>("lock")),
+                                   put_was_cut(queue.put_nowait(1)), put_was_cut(queue.put(2)));
+        ::kill(m.pid(), SIGCONT);
+        CHECK(std::get<0>(all));
+        CHECK(std::get<1>(all));
+        CHECK(std::get<2>(all));
+        const std::size_t items = co_await queue.size();
+        CHECK(items == 0);
+        auto lock = co_await m.make_named<managed_mutex>("lock");
+        CHECK(lock);
+    });
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: what was withdrawn behind one that took long, too") {
+    with_manager([](manager& m) -> task<> {
+        auto queue = co_await m.make<managed_queue<int>>();
+        auto halts = co_await m.make<proxy<turtle>>();
+        auto both =
+            co_await gather(was_cut(halts.call<&turtle::halt>()), put_was_cut(queue.put_nowait(1)));
+        CHECK(std::get<0>(both));
+        CHECK(std::get<1>(both));
+        std::optional<std::size_t> items;
+        while (!items) {
+            ::kill(m.pid(), SIGCONT);  // it may be that slow to halt
+            try {
+                const std::size_t size = co_await timeout(50ms, queue.size());
+                items = size;
+            } catch (const timeout_error&) {
+            }
+        }
+        CHECK(items == std::size_t{0});
+    });
+}
+
+TEST_CASE_FIXTURE(manager_check, "manager: the name of what was made too late is given up") {
+    with_manager([](manager& m) -> task<> {
+        auto kept = co_await m.make_named<managed_mutex>("kept");
+        const bool cut = co_await was_cut(m.make_named<proxy<late_riser>>("late"));
+        CHECK(cut);
+        managed_mutex lock;
+        for (int turn = 0; turn < 5000 && !lock; ++turn) {
+            ::kill(m.pid(), SIGCONT);
+            try {
+                lock = co_await m.make_named<managed_mutex>("late");
+            } catch (const std::invalid_argument&) {  // the late answer is on its way
+            }
+            co_await sleep(1ms);
+        }
+        CHECK(lock);
+        auto found = co_await m.get<managed_mutex>("kept");
+        CHECK(found == kept);
     });
 }
 

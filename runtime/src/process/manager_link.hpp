@@ -62,6 +62,7 @@ struct manager_session {
  private:
     void undo(const late_request& request, parcel&& answer) noexcept;
     void undo_hold(const late_request& request) noexcept;
+    void forget_name_of(std::uint64_t object) noexcept;
 
     void expect_answers() noexcept;
 

@@ -20,6 +20,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <exception>
 #include <iterator>
 #include <utility>
@@ -35,6 +36,7 @@ constexpr std::size_t most_strangers = 128;
 constexpr std::size_t most_unsent = std::size_t{4} << 20;  // of answers, before more is read
 constexpr std::chrono::milliseconds without_room{50};
 constexpr std::chrono::milliseconds farewell{200};
+constexpr std::chrono::milliseconds long_ago{100};  // who is cut waits for half a second
 
 /// Ctrl-C reaches the whole group of processes, and is for the one that started this.
 void leave_interrupts_to_the_owner() noexcept {
@@ -187,18 +189,49 @@ task<> manager_server::serve_session(session_guard guard) {
     manager_server& self = *guard.server;
     const session_ref session = guard.session;
     std::string why;
-    for (;;) {
+    while (why.empty()) {
         auto incoming = session->stream.receive(session->most);
         auto message = co_await nothrow(std::move(incoming));
         if (!message) why = message.error().message();
         if (!message || !*message) break;
-        const bool sound = self.obey(session, std::move(**message));
-        if (!sound) why = "what came is no request";
-        if (!sound) break;
-        auto room = nothrow(session->stream.room(most_unsent));
-        (void)co_await std::move(room);
+        stand_in_line(*session, std::move(**message));
+        time_point looked = loop::current().now();
+        while (!session->line.empty()) {
+            // Each time anew: what stands in the line waits while the first is obeyed.
+            if (why.empty()) why = line_up(*session, looked);
+            parcel first = std::move(session->line.front());
+            session->line.pop_front();
+            const bool sound = self.obey(session, std::move(first));
+            if (!sound) why = "what came is no request";
+            if (!sound) break;
+            auto room = nothrow(session->stream.room(most_unsent));
+            (void)co_await std::move(room);
+        }
     }
     if (!why.empty()) self.report("a connection is closed: " + why);
+}
+
+void manager_server::stand_in_line(server_session& session, parcel&& message) {
+    manager_request head;
+    if (message.bytes.size() >= sizeof head) std::memcpy(&head, message.bytes.data(), sizeof head);
+    if (head.what == manager_request::verb::cancel) session.withdrawn.insert(head.id);
+    session.line.push_back(std::move(message));
+}
+
+std::string manager_server::line_up(server_session& session, time_point& looked) {
+    message_state& state = *session.stream.state();
+    frame_input& in = state.in;
+    const auto takes = [&] { return in.complete() && in.size() <= session.most; };
+    try {
+        if (!in.known() && clock::now() - looked > long_ago) {
+            looked = clock::now();
+            (void)in.receive(state.socket.get());  // what fails here fails again, in receive()
+        }
+        while (takes()) stand_in_line(session, in.take());
+    } catch (const std::exception& error) {
+        return error.what();
+    }
+    return {};
 }
 
 void manager_server::end_session(server_session& session) noexcept {

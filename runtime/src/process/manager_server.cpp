@@ -7,6 +7,7 @@
 #include <lariat/base/error.hpp>
 #include <lariat/process/remote_error.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
@@ -115,6 +116,12 @@ bool manager_server::obey(const session_ref& session, parcel&& message) {
     manager_request head;
     if (message.bytes.size() < sizeof head) return false;
     std::memcpy(&head, message.bytes.data(), sizeof head);
+    const bool cancels = head.what == verb::cancel;
+    const bool withdrawn = !session->withdrawn.empty() && session->withdrawn.erase(head.id) != 0;
+    if (withdrawn && !cancels) {
+        answer_cancelled(*session, head.id);
+        return true;
+    }
     try {
         switch (head.what) {
             case verb::call: call(session, head, std::move(message)); return true;
@@ -233,10 +240,15 @@ void manager_server::get(server_session& session, const manager_request& head, p
 
 void manager_server::forget(server_session& session, const manager_request& head,
                             parcel&& message) {
-    std::size_t at = 0;
-    const std::string name = read_name(message, at);
     object_hold last;
-    const auto found = names_.find(name);
+    auto found = names_.begin();
+    if (head.object != 0) {
+        const auto is_its = [&](const auto& each) { return each.second->id == head.object; };
+        found = std::ranges::find_if(names_, is_its);
+    } else {
+        std::size_t at = 0;
+        found = names_.find(read_name(message, at));
+    }
     const bool there = found != names_.end();
     if (there) {
         last = std::move(found->second);
@@ -252,6 +264,10 @@ void manager_server::cancel(server_session& session, std::uint64_t id) noexcept 
     found->second.handle.cancel();
     if (found->second.begun) return;
     session.running.erase(found);
+    answer_cancelled(session, id);
+}
+
+void manager_server::answer_cancelled(server_session& session, std::uint64_t id) noexcept {
     try {
         parcel nothing;
         begin_answer(nothing);

@@ -11,11 +11,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace lariat::detail {
 
@@ -75,6 +77,8 @@ struct server_session {
     bool remote = false;
     bool gone = false;
     std::unordered_map<std::uint64_t, running_call> running;
+    std::deque<parcel> line;                        ///< received, to be obeyed in this order
+    std::unordered_set<std::uint64_t> withdrawn{};  ///< by what stands in the line
 };
 using session_ref = std::shared_ptr<server_session>;
 
@@ -114,6 +118,11 @@ class manager_server {
               parcel&& with);
     void open(const std::shared_ptr<manager_member>& member, message_stream stream, bool remote);
     void end_session(server_session& session) noexcept;
+    static void stand_in_line(server_session& session, parcel&& message);
+    /// What has come behind a request is looked at before that is obeyed: of what was withdrawn
+    /// while this process was stopped, or busy, nothing is begun. Takes what was received, and what
+    /// lies in the socket if the last look is long ago. Returns why no more can be taken.
+    [[nodiscard]] static std::string line_up(server_session& session, time_point& looked);
     /// False for what is no request.
     [[nodiscard]] bool obey(const session_ref& session, parcel&& message);
     void call(const session_ref& session, const manager_request& head, parcel&& message);
@@ -121,6 +130,7 @@ class manager_server {
     void get(server_session& session, const manager_request& head, parcel&& message);
     void forget(server_session& session, const manager_request& head, parcel&& message);
     void cancel(server_session& session, std::uint64_t id) noexcept;
+    static void answer_cancelled(server_session& session, std::uint64_t id) noexcept;
     [[nodiscard]] object_hold find(std::uint64_t id) const noexcept;
     static void answer(server_session& session, std::uint64_t id, manager_answer::verb kind,
                        parcel&& what) noexcept;

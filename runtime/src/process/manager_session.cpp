@@ -161,6 +161,7 @@ void manager_session::undo(const late_request& request, parcel&& answer) noexcep
         std::uint64_t object = 0;
         if (taken.bytes.size() != sizeof(manager_answer) + sizeof object) return;
         std::memcpy(&object, taken.bytes.data() + sizeof(manager_answer), sizeof object);
+        if (request.undo.names) forget_name_of(object);
         if (const auto to = link.lock()) to->drop(object);
     } else if (request.undo.key != 0) {
         manager_request head;
@@ -173,6 +174,16 @@ void manager_session::undo(const late_request& request, parcel&& answer) noexcep
         std::copy(first, first + sizeof head, taken.bytes.begin());
         (void)tell(std::move(taken));
     }
+}
+
+void manager_session::forget_name_of(std::uint64_t object) noexcept {
+    parcel request;
+    parcel_writer to(request);
+    manager_request head;
+    head.what = manager_request::verb::forget;
+    head.object = object;
+    to.append(&head, sizeof head);
+    (void)tell(std::move(request));
 }
 
 void manager_session::end(const std::exception_ptr& why) noexcept {

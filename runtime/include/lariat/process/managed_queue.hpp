@@ -94,8 +94,8 @@ class served_queue {
 ///              did not wait any more gives it back, to the front
 /// Limits       a process that is killed loses at most the items on their way to it
 ///
-/// Cancel, of those that wait: nothing was put, nothing taken. Errors, Threads, Lifetime: those of
-/// proxy.
+/// Cancel: nothing was put, nothing taken; but see proxy::call for a manager that hangs. Errors,
+/// Threads, Lifetime: those of proxy.
 template <transferable T>
 class managed_queue : public detail::proxy_of<managed_queue<T>, detail::served_queue<T>> {
     using body_type = detail::served_queue<T>;

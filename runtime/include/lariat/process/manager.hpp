@@ -67,7 +67,7 @@ class LARIAT_EXPORT manager : public detail::any_proxy {
     /// Makes an object there: an empty dict, a queue of so many, a T(args...) for proxy<T>.
     ///
     /// Suspends until it is made · Returns its proxy · Errors: what its constructor throws; those
-    /// of proxy::call · Cancel: nothing was made.
+    /// of proxy::call · Cancel: nothing was made; what is made too late goes again, and its name.
     template <class Proxy, class... Args>
     [[nodiscard]] auto make(Args&&... args) const {
         return make_named<Proxy>(std::string(), std::forward<Args>(args)...);
@@ -83,7 +83,7 @@ class LARIAT_EXPORT manager : public detail::any_proxy {
         detail::parcel_writer to(request);
         detail::write_value(to, std::move(initial));
         return detail::manager_find<Proxy>(checked(), std::move(request), typeid(handler),
-                                           given_back());
+                                           given_back(!name.empty()));
     }
     /// The object of this name · Errors: std::out_of_range if there is none; std::invalid_argument
     /// if it is of another type.
@@ -94,7 +94,7 @@ class LARIAT_EXPORT manager : public detail::any_proxy {
             checked(),
             pack_request(detail::manager_request::verb::get, detail::name_key(typeid(body).name()),
                          name),
-            typeid(body), given_back());
+            typeid(body), given_back(false));
     }
     /// Gives the name up: the object then goes with its last proxy · Returns false if there was
     /// none of this name.
@@ -118,9 +118,10 @@ class LARIAT_EXPORT manager : public detail::any_proxy {
 
     [[nodiscard]] static detail::parcel pack_request(detail::manager_request::verb what,
                                                      std::uint64_t key, const std::string& name);
-    [[nodiscard]] static detail::manager_undo given_back() noexcept {
+    [[nodiscard]] static detail::manager_undo given_back(bool named) noexcept {
         detail::manager_undo undo;
         undo.drops = true;
+        undo.names = named;
         return undo;
     }
 };

@@ -25,7 +25,8 @@ namespace lariat::detail {
 class manager_link;
 struct manager_session;
 
-/// Heads a request. The arguments follow; of make and get, the name before them.
+/// Heads a request. The arguments follow; of make and get, the name before them. Of forget, the
+/// name, or the object whose name it is.
 struct manager_request {
     enum class verb : std::uint64_t { call, make, get, forget, cancel, drop, ping };
 
@@ -60,6 +61,7 @@ using managed_ref = std::shared_ptr<const managed_object>;
 struct manager_undo {
     std::uint64_t key = 0;  ///< called with the answer; 0: nothing is to be undone
     bool drops = false;     ///< the answer is an object, to be given back
+    bool names = false;     ///< and it was made with a name, to be forgotten
     /// It holds a lock at its end, cut or not: its answer is waited for as long as the manager
     /// answers at all. `key` is called with `argument` then.
     bool holds = false;
@@ -285,8 +287,9 @@ class proxy : public detail::proxy_of<proxy<T>, T> {
     /// if the manager's program does not know the method; limit_error (more than 253 descriptors) ·
     /// Cancel: withdrawn: a plain method that has not begun never will, a task is cancelled there;
     /// what had ended before that stands, and its result is delivered. So it waits for the
-    /// manager's word, for half a second at most: what a hanging one does later is undone where it
-    /// can be.
+    /// manager's word, for half a second at most. One that hung until then begins nothing of what
+    /// was withdrawn meanwhile; what it had begun, and ends too late, is undone where it can be: an
+    /// item taken, a lock, an object made, with its name.
     template <auto Method, class... Args>
     [[nodiscard]] auto call(Args&&... args) const {
         return this->template ask<Method>(std::forward<Args>(args)...);
