@@ -21,7 +21,7 @@ struct worker_end {
 
 /// One worker that runs: a process or a thread.
 ///
-/// States       starting -> ready (it said so) -> leaving (ask_to_end, or told by another) -> ended;
+/// States       starting -> ready (it said so) -> leaving (ask_to_end, or somebody else) -> ended;
 ///              any -> ended
 struct worker_instance {
     /// Starts it. Errors: what process::start or a thread's start throws.
