@@ -99,6 +99,12 @@ const role throwing("workers-throwing", [] {
     options.most_failed_starts = 2;
     return lariat::run_workers(&throwing_worker, options);
 });
+const role pausing("workers-pausing", [] {
+    lariat::workers_options options = test_options();
+    options.first_backoff = 1h;
+    options.most_backoff = 1h;
+    return lariat::run_workers(&exiting_worker, options);
+});
 const role daemons("workers-of-a-daemon", [] {
     lariat::start_fork_server();
     lariat::process_options how;
@@ -380,4 +386,16 @@ TEST_CASE("workers: one that throws no std::exception is reported and replaced, 
         CHECK(said.find("crashed: int") != std::string::npos);
         CHECK(said.find("failed 2 times before it was ready: giving up") != std::string::npos);
     }
+}
+
+TEST_CASE("workers: while one pauses after a crash new clients go to the others") {
+    const server workers("workers-pausing");
+    const std::set<int> pids = workers.await_serving(2);
+    ::kill(*pids.begin(), SIGKILL);
+    workers.await_status("\"pid\": " + std::to_string(*pids.begin()) + ",", false);
+    for (int i = 0; i < 30; ++i) REQUIRE(ask(workers.connect()) == *pids.rbegin());
+    workers.running->kill(SIGHUP);  // which does not wait for the pause's end
+    (void)workers.await_serving(2);
+    workers.running->kill(SIGTERM);
+    CHECK(workers.running->wait() == 0);
 }

@@ -2,8 +2,10 @@
 
 #include <lariat/net/address.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <system_error>
 #include <utility>
 
@@ -62,6 +64,25 @@ void worker_sockets::turn_away() noexcept {
 void worker_sockets::close_of(unsigned worker) noexcept {
     if (sharing_ == listener_sharing::inherited) return;
     std::erase_if(all_, [worker](const bound& each) { return each.worker == worker; });
+}
+
+void worker_sockets::close_idle_of(unsigned worker) noexcept {
+    if (sharing_ == listener_sharing::inherited) return;
+    const auto is_idle = [&](const bound& each) {
+        if (each.worker != worker || waiting_connections(each.listener.descriptor()) != 0)
+            return false;
+        return std::ranges::any_of(all_, [&](const bound& other) {
+            return other.worker != worker && other.asked == each.asked &&
+                   other.address == each.address;
+        });
+    };
+    // Not std::erase_if: what it has moved would be asked.
+    for (std::size_t i = all_.size(); i-- > 0;) {
+        if (!is_idle(all_[i])) continue;
+        // The ring of a killed process holds it for a while after that was reaped.
+        (void)::shutdown(all_[i].listener.descriptor(), SHUT_RDWR);
+        all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
 }
 
 // Linux tells a listening socket's queue where another's unacknowledged segments are

@@ -28,6 +28,9 @@ class worker_sockets {
     void turn_away() noexcept;
     /// Those of this worker alone. What is in their queues, and nobody else has, is reset.
     void close_of(unsigned worker) noexcept;
+    /// Those of this worker in whose queue nobody waits, if another worker has one for the same
+    /// port: so new ones go there. find() binds it anew.
+    void close_idle_of(unsigned worker) noexcept;
     void close_all() noexcept { all_.clear(); }
 
  private:

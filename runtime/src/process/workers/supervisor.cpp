@@ -24,6 +24,9 @@ namespace lariat::detail {
 
 namespace {
 
+/// A pause after which a client in the queue is still served in time.
+constexpr auto unnoticed = std::chrono::milliseconds(100);
+
 std::vector<unsigned> usable_cores() {
     std::vector<unsigned> all;
     cpu_set_t set;
@@ -267,6 +270,9 @@ void supervisor::back_off(unsigned index) {
     const duration wait = options_.first_backoff > options_.most_backoff / (1U << doublings)
                               ? options_.most_backoff
                               : options_.first_backoff * (1U << doublings);
+    const auto serves = [](const instance& each) { return each->ready && !each->leaving; };
+    // The kernel would go on to give it its share of the clients.
+    if (wait > unnoticed && std::ranges::any_of(running_, serves)) sockets_.close_idle_of(index);
     ++at.restarts;
     at.restart = loop::current().call_later(wait, [this, index] {
         event news{happening::restart, index, nullptr, worker_end()};
