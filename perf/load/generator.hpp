@@ -26,6 +26,7 @@ struct outcome {
 class generator {
  public:
     explicit generator(const options& chosen);
+    explicit generator(options&& chosen) = delete;  // they are kept by reference
     generator(generator&&) = delete;
     ~generator();
 

@@ -131,7 +131,8 @@ TEST_CASE("echo_load: a byte nobody sent is an error") {
 
 TEST_CASE("echo_load: how long nobody was answered is told") {
     const small_server server(small_server::fault::silence, 0);
-    generator load(quick(server, mode::echo));
+    const options chosen = quick(server, mode::echo);
+    generator load(chosen);
     const auto found = load.run();
     CHECK(load.result().errors == 0);
     CHECK(load.result().requests == 0);
@@ -139,7 +140,8 @@ TEST_CASE("echo_load: how long nobody was answered is told") {
     CHECK(silent == doctest::Approx(found.seconds));
 
     const small_server honest(small_server::fault::none);
-    generator answered(quick(honest, mode::echo));
+    const options as_before = quick(honest, mode::echo);
+    generator answered(as_before);
     const double whole = answered.run().seconds;
     CHECK(static_cast<double>(answered.result().longest_silence) / 1e9 < whole);
 }
