@@ -195,13 +195,10 @@ void manager_link::tell_drops() noexcept {
         drops.swap(drops_);
     }
     for (const std::uint64_t each : drops) {
-        parcel request;
-        parcel_writer to(request);
         manager_request head;
         head.what = manager_request::verb::drop;
         head.object = each;
-        to.append(&head, sizeof head);
-        (void)session->tell(std::move(request));
+        (void)session->tell(head);
     }
 }
 

@@ -44,6 +44,8 @@ struct manager_session {
     void give_up(manager_wait& wait) noexcept;
     /// Without an answer. False if it cannot be sent.
     bool tell(parcel&& request) noexcept;
+    /// A request without arguments.
+    bool tell(const manager_request& head) noexcept;
     /// Asks for an answer that nobody waits for: heard() counts it.
     void ping() noexcept;
     [[nodiscard]] std::uint64_t heard() const noexcept { return heard_; }

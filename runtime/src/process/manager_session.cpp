@@ -85,13 +85,10 @@ void manager_session::send(manager_wait& wait) {
 }
 
 void manager_session::cancel(manager_wait& wait) noexcept {
-    parcel request;
-    parcel_writer to(request);
     manager_request head;
     head.what = manager_request::verb::cancel;
     head.id = wait.id_;
-    to.append(&head, sizeof head);
-    (void)stream.push(std::move(request));
+    (void)tell(head);
 }
 
 void manager_session::give_up(manager_wait& wait) noexcept {
@@ -104,16 +101,19 @@ bool manager_session::tell(parcel&& request) noexcept {
     return over == nullptr && stream.push(std::move(request));
 }
 
-void manager_session::ping() noexcept {
-    const std::uint64_t id = ++next_id_;
+bool manager_session::tell(const manager_request& head) noexcept {
     parcel request;
     parcel_writer to(request);
+    to.append(&head, sizeof head);
+    return tell(std::move(request));
+}
+
+void manager_session::ping() noexcept {
     manager_request head;
     head.what = manager_request::verb::ping;
-    head.id = id;
-    to.append(&head, sizeof head);
-    late_.emplace(id, late_request{0, manager_undo()});
-    (void)tell(std::move(request));
+    head.id = ++next_id_;
+    late_.emplace(head.id, late_request{0, manager_undo()});
+    (void)tell(head);
 }
 
 bool manager_session::take_answer(parcel&& message) noexcept {
@@ -177,13 +177,10 @@ void manager_session::undo(const late_request& request, parcel&& answer) noexcep
 }
 
 void manager_session::forget_name_of(std::uint64_t object) noexcept {
-    parcel request;
-    parcel_writer to(request);
     manager_request head;
     head.what = manager_request::verb::forget;
     head.object = object;
-    to.append(&head, sizeof head);
-    (void)tell(std::move(request));
+    (void)tell(head);
 }
 
 void manager_session::end(const std::exception_ptr& why) noexcept {
