@@ -6,12 +6,15 @@
 
 #include "process/pool_core.hpp"
 
+#include <cstddef>
 #include <string>
 #include <utility>
 
 namespace lariat {
 
 namespace {
+
+constexpr std::size_t few_bytes = 1024;
 
 std::string describe_end(const std::string& worker, int pid, int exit_code,
                          const std::string& exception) {
@@ -62,7 +65,12 @@ void worker_call::tell_end() noexcept {
 }
 
 void worker_call::drop_arguments() noexcept {
-    what.arguments = parcel();
+    parcel& arguments = what.arguments;
+    arguments.descriptors.clear();
+    arguments.references.clear();
+    // A few bytes go with the record: freed in one go as answers come, they cost more than they
+    // are.
+    if (arguments.bytes.capacity() > few_bytes) arguments.bytes = {};
     shared.reset();
     held.clear();
 }

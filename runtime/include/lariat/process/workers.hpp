@@ -46,7 +46,8 @@ struct workers_options {
     /// What a worker that crashed is replaced after: this long, and twice as long each time, up to
     /// the most; one that ran for the most is forgiven. Who is in its queue waits as long
     /// (reuse_port); if nobody is, and the pause is longer than 100 ms, its socket is closed
-    /// meanwhile, so that new clients go to the workers that serve the same port.
+    /// meanwhile, so that new clients go to the workers that serve the same port; who is connecting
+    /// at that very moment may be reset.
     duration first_backoff = std::chrono::milliseconds(100);
     duration most_backoff = std::chrono::seconds(10);
     /// So many failures in a row before a worker was ready (it crashed, took too long, could not
