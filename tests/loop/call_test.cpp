@@ -254,7 +254,7 @@ TEST_CASE_FIXTURE(leak_check,
     };
     auto body = [&]() -> task<> {
         own.call_soon(again);
-        co_await sleep(1ms);
+        co_await yield_now();
     };
     own.run(body());
     CHECK(calls > 0);
