@@ -182,6 +182,30 @@ TEST_CASE("frame_allocator: the nth allocation fails when a test asks for it, an
     for (int i = 0; i < 100; ++i) frames.add(64);
 }
 
+/// With nothing else called before the result, all that is at hand stays in registers.
+[[gnu::noinline]] std::size_t sum_over_an_allocation(std::size_t a, std::size_t b, std::size_t c,
+                                                     std::size_t d, std::size_t e) {
+    a *= 3;
+    b ^= c;
+    c += d * 7;
+    d -= e;
+    e *= a;
+    try {
+        deallocate_frame(allocate_frame(64), 64);
+    } catch (const std::bad_alloc&) {
+        return a + 3 * b + 5 * c + 7 * d + 11 * e;
+    }
+    return a + 3 * b + 5 * c + 7 * d + 11 * e;
+}
+
+TEST_CASE("frame_allocator: what is at hand is whole after an allocation that failed") {
+    const volatile std::size_t one = 1;  // not to be computed by the compiler
+    const std::size_t sum = sum_over_an_allocation(one, 2 * one, 3 * one, 5 * one, 4 * one);
+    CHECK(fail_frame_after(1) == 0);
+    CHECK(sum_over_an_allocation(one, 2 * one, 3 * one, 5 * one, 4 * one) == sum);
+    CHECK(fail_frame_after(0) == 0);
+}
+
 TEST_CASE("frame_allocator: a failing large allocation throws and counts nothing") {
     const std::size_t before = live_frames();
     CHECK(fail_frame_after(1) == 0);

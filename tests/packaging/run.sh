@@ -53,6 +53,21 @@ with_pkg_config() {
         $flags -Wl,-rpath,"$libdir" && timeout 20 "$build/pkg-$kind-$cxx"
 }
 
+# As a plugin: part of something that a running program loads, which has little room then for the
+# variables of a thread.
+loaded_later() {
+    local kind=$1 cxx=$2 libdir flags plugin=$build/plugin-$1-$2.so
+    libdir=$(dirname "$(pc_dir "$kind")")
+    flags=$(PKG_CONFIG_PATH=$(pc_dir "$kind") pkg-config --cflags --libs lariat) || return 1
+    # shellcheck disable=SC2086
+    "$cxx" -std=c++20 -fPIC -shared -Dmain=plugin_main "$consumer/consumer.cpp" -o "$plugin" \
+        $flags -Wl,-rpath,"$libdir" || return 1
+    timeout 20 python3 - "$plugin" <<'PROGRAM'
+import ctypes, sys
+sys.exit(ctypes.CDLL(sys.argv[1])._Z11plugin_mainv())
+PROGRAM
+}
+
 # The installed tree is moved first: its CMake files must not know where they were made.
 with_cmake() {
     local kind=$1 moved=$build/moved-$1 dir=$build/cmake-$1
@@ -127,6 +142,8 @@ for kind in static shared; do
     fi
     check "pkg-config, $kind, Clang" with_pkg_config "$kind" clang++-19
     check "pkg-config, $kind, GCC" with_pkg_config "$kind" g++-12
+    check "loaded later, $kind, Clang" loaded_later "$kind" clang++-19
+    check "loaded later, $kind, GCC" loaded_later "$kind" g++-12
     check "CMake, $kind" with_cmake "$kind"
 done
 check 'meson subproject' as_subproject

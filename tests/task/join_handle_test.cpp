@@ -228,6 +228,48 @@ TEST_CASE_FIXTURE(test_loop, "join_handle: gives a task a name, which the task s
     });
 }
 
+task<> keep_for(duration length, [[maybe_unused]] std::shared_ptr<int> given) {
+    co_await sleep(length);
+}
+
+TEST_CASE_FIXTURE(test_loop, "join_handle: what a task was given goes when it ends") {
+    const auto given = std::make_shared<int>(1);
+    run([&]() -> task<> {
+        auto named = spawn(keep_for(1s, given));
+        auto called = spawn([own = given]() -> task<> { co_await sleep(2s); });
+        auto cut = spawn(keep_for(1h, given));
+        auto unbegun = spawn(keep_for(1h, given));
+        unbegun.cancel();
+        CHECK(given.use_count() == 5);
+        co_await sleep(1500ms);
+        CHECK(given.use_count() == 3);
+        cut.cancel();
+        co_await sleep(1s);
+        CHECK(given.use_count() == 1);
+        CHECK(named.done());
+        co_await named;
+        co_await called;
+        CHECK_THROWS_AS(co_await cut, task_cancelled);
+        CHECK_THROWS_AS(co_await unbegun, task_cancelled);
+    });
+}
+
+TEST_CASE_FIXTURE(test_loop, "join_handle: a task may be given what owns its own handle") {
+    struct self_keeper {
+        join_handle<> own;
+    };
+    std::weak_ptr<self_keeper> seen;
+    run([&]() -> task<> {
+        auto keeper = std::make_shared<self_keeper>();
+        seen = keeper;
+        self_keeper& there = *keeper;
+        auto keeps = [kept = std::move(keeper)]() -> task<> { co_await sleep(1s); };
+        there.own = spawn(std::move(keeps));
+        co_await sleep(2s);
+        CHECK(seen.expired());
+    });
+}
+
 TEST_CASE("join_handle: misuse stops with the rule") {
     CHECK(stops_with("this join_handle is empty or its result was already taken", [] {
         test_loop loop;

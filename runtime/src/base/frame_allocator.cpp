@@ -168,6 +168,38 @@ uncut shared_pool::add_chunk() {
     return {begin + sizeof(chunk), begin + bytes};
 }
 
+/// The list of a size class becomes another one; no frame was taken or given back by that.
+void set_list(std::size_t size_class, free_frame* head, std::size_t room) noexcept {
+    frame_cache& cache = this_thread_frames;
+    auto& bin = cache.bins[size_class];
+    const std::size_t change = cache.changes.load(std::memory_order_relaxed);
+    const auto more = static_cast<std::ptrdiff_t>(bin.room.load(std::memory_order_relaxed) - room);
+    const std::ptrdiff_t live = cache.live_beside_room.load(std::memory_order_relaxed);
+    cache.changes.store(change + 1, std::memory_order_relaxed);
+    // Whoever sees a store that follows, one of the fast path too, sees the odd number or a later.
+    std::atomic_thread_fence(std::memory_order_release);
+    cache.live_beside_room.store(live + more, std::memory_order_relaxed);
+    bin.room.store(room, std::memory_order_relaxed);
+    cache.changes.store(change + 2, std::memory_order_release);
+    bin.head = head;
+}
+
+/// As it stands, which may be in the middle of a change.
+std::ptrdiff_t live_now(const frame_cache& cache) noexcept {
+    std::ptrdiff_t live = cache.live_beside_room.load(std::memory_order_acquire);
+    for (const auto& bin : cache.bins)
+        live += static_cast<std::ptrdiff_t>(bin.room.load(std::memory_order_acquire));
+    return live;
+}
+
+std::ptrdiff_t live_in(const frame_cache& cache) noexcept {
+    for (;;) {
+        const std::size_t change = cache.changes.load(std::memory_order_acquire);
+        const std::ptrdiff_t live = live_now(cache);
+        if (change % 2 == 0 && change == cache.changes.load(std::memory_order_relaxed)) return live;
+    }
+}
+
 /// Puts all that this thread keeps into the shared pool; the fast path has then nothing to give and
 /// no room. Under the mutex.
 void withdraw(thread_record& me) noexcept {
@@ -175,7 +207,7 @@ void withdraw(thread_record& me) noexcept {
         auto& bin = this_thread_frames.bins[size_class];
         pool.put_batch(size_class, bin.head);
         pool.put_batch(size_class, me.spare[size_class]);
-        bin = {};
+        set_list(size_class, nullptr, 0);
         me.spare[size_class] = nullptr;
     }
 }
@@ -184,7 +216,7 @@ void leave(thread_record& me) noexcept {
     const std::lock_guard lock(pool.mutex);
     withdraw(me);
     pool.put_piece(std::exchange(me.rest, {}));
-    pool.live_departed += me.cache->live.load(std::memory_order_relaxed);
+    pool.live_departed += live_in(*me.cache);
     (me.prev != nullptr ? me.prev->next : pool.threads) = me.next;
     if (me.next != nullptr) me.next->prev = me.prev;
     me.state = mode::departed;
@@ -206,7 +238,8 @@ void after_fork_in_parent() { pool.mutex.unlock(); }
 void after_fork_in_child() {
     thread_record& me = this_thread;
     for (thread_record* other = pool.threads; other != nullptr; other = other->next) {
-        if (other != &me) pool.live_departed += other->cache->live.load(std::memory_order_relaxed);
+        if (other != &me)
+            pool.live_departed += live_now(*other->cache);  // it may have been changing
     }
     const bool registered = me.state == mode::ready || me.state == mode::counting;
     me.next = me.prev = nullptr;
@@ -228,7 +261,8 @@ void join(thread_record& me) noexcept {
 
 void count(const thread_record& me, std::ptrdiff_t change) noexcept {
     if (me.state != mode::departed) {
-        this_thread_frames.count(change);
+        auto& live = this_thread_frames.live_beside_room;
+        live.store(live.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
         return;
     }
     const std::lock_guard lock(pool.mutex);
@@ -275,15 +309,14 @@ void* refill(thread_record& me, std::size_t size_class) {
             list = cut(me.rest, size, listed);
         }
     }
-    this_thread_frames.bins[size_class] = {list->next, batch - (listed - 1)};
+    set_list(size_class, list->next, batch - (listed - 1));
     return list;
 }
 
 /// Begins a new list with `frame`; the full one becomes the spare, the spare goes to the pool.
 void start_list(thread_record& me, std::size_t size_class, free_frame* frame) noexcept {
-    auto& bin = this_thread_frames.bins[size_class];
-    free_frame* full = std::exchange(bin.head, frame);
-    bin.room = batch_of(size_class) - 1;
+    free_frame* full = this_thread_frames.bins[size_class].head;
+    set_list(size_class, frame, batch_of(size_class) - 1);
     if (full == nullptr) return;
     full = std::exchange(me.spare[size_class], full);
     if (full == nullptr) return;
@@ -293,23 +326,29 @@ void start_list(thread_record& me, std::size_t size_class, free_frame* frame) no
 
 }  // namespace
 
-void* allocate_frame_slowly(std::size_t bytes) {
+void* allocate_frame_slowly(std::size_t bytes) noexcept {
     thread_record& me = this_thread;
     if (me.state == mode::fresh) join(me);
     if (me.state == mode::counting && --me.allocations_left == 0) {
         me.state = mode::ready;
-        throw std::bad_alloc();
+        return nullptr;
     }
     void* memory = nullptr;
-    if (pass_through || bytes > frame_cache::largest)
-        memory = ::operator new(bytes);
-    else if (me.state == mode::ready)
-        memory = refill(me, class_of(bytes));
-    else
-        memory = take_single(class_of(bytes));
+    try {
+        if (pass_through || bytes > frame_cache::largest)
+            memory = ::operator new(bytes);
+        else if (me.state == mode::ready)
+            memory = refill(me, class_of(bytes));
+        else
+            memory = take_single(class_of(bytes));
+    } catch (const std::bad_alloc&) {
+        return nullptr;  // the caller's own part throws one
+    }
     count(me, 1);
     return memory;
 }
+
+void throw_bad_alloc() { throw std::bad_alloc(); }
 
 void deallocate_frame_slowly(void* memory, std::size_t bytes) noexcept {
     thread_record& me = this_thread;
@@ -335,7 +374,7 @@ std::size_t live_frames() noexcept {
     const std::lock_guard lock(detail::pool.mutex);
     std::ptrdiff_t live = detail::pool.live_departed;
     for (const auto* thread = detail::pool.threads; thread != nullptr; thread = thread->next)
-        live += thread->cache->live.load(std::memory_order_relaxed);
+        live += detail::live_in(*thread->cache);
     return static_cast<std::size_t>(std::max<std::ptrdiff_t>(live, 0));
 }
 

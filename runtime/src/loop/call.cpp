@@ -5,15 +5,23 @@
 
 namespace lariat::detail {
 
-scheduled_call::scheduled_call(action on_end, std::uint32_t size) noexcept
-    : timer_entry(&due), ended(on_end), bytes(size) {
+void scheduled_call::schedule_soon(scheduler& here) noexcept {
+    home = &here;
     run = &run_call;
+    here.ready.push(*this);
+}
+
+void scheduled_call::schedule_at(scheduler& here, time_point when) noexcept {
+    home = &here;
+    run = &run_call;
+    fire = &due;
+    here.timers.arm(*this, when);
 }
 
 bool scheduled_call::cancel() noexcept {
     if (over) return false;
     over = true;
-    ended(*this, end::drop);
+    if (!owns_nothing) ended(*this, end::drop);
     if (!timer_entry::armed())
         return true;  // on the ready queue: its turn drops the loop's reference
     home->timers.disarm(*this);
@@ -45,8 +53,7 @@ void scheduled_call::drop_all(scheduler& home) noexcept {
     }
 }
 
-void scheduled_call::drop_ref() noexcept {
-    if (--refs != 0) return;
+void scheduled_call::let_go() noexcept {
     const std::uint32_t size = bytes;
     this->~scheduled_call();
     deallocate_frame(this, size);
@@ -68,16 +75,6 @@ void scheduled_call::run_call(runnable& self) noexcept {
         }
     }
     call.drop_ref();
-}
-
-void schedule_soon(scheduled_call& call) noexcept {
-    call.home = &required_scheduler("call_soon");
-    call.home->ready.push(call);
-}
-
-void schedule_at(scheduled_call& call, time_point when) noexcept {
-    call.home = &required_scheduler("call_at");
-    call.home->timers.arm(call, when);
 }
 
 }  // namespace lariat::detail

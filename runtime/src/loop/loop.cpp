@@ -260,11 +260,26 @@ loop::~loop() { close(); }
 
 loop& loop::current() noexcept { return detail::loop_state::current().face_; }
 
-void loop::require_running_here(const char* what) const noexcept {
-    const scheduler& here = detail::required_scheduler(what);
-    detail::require(&here == state_.get(),
+namespace {
+void require_same(const scheduler* here, const scheduler* asked, const char* what) noexcept {
+    if (here == asked) [[likely]]
+        return;
+    if (here == nullptr) detail::no_scheduler(what);
+    detail::require(false,
                     "call_soon, call_later and call_at are for the loop that runs on this thread; "
                     "another one is asked by its post(fn)");
+}
+}  // namespace
+
+void loop::schedule_soon(detail::scheduled_call& call, scheduler* here) const noexcept {
+    require_same(here, state_.get(), "call_soon");
+    call.schedule_soon(*here);
+}
+
+void loop::schedule_at(detail::scheduled_call& call, time_point when,
+                       scheduler* here) const noexcept {
+    require_same(here, state_.get(), "call_at");
+    call.schedule_at(*here, when);
 }
 
 time_point loop::now() const noexcept { return state_->now(); }

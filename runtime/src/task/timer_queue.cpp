@@ -74,6 +74,14 @@ timer_queue::~timer_queue() {
     while (timer_entry* left = any()) disarm(*left);
 }
 
+void timer_queue::arm_overdue_or_again(timer_entry& item, time_point deadline) noexcept {
+    disarm(item);
+    if (key_of(deadline) >= current_) return arm(item, deadline);
+    item.deadline = deadline;
+    ++size_;
+    overdue_.insert(item);
+}
+
 timer_entry* timer_queue::any() noexcept {
     if (!overdue_.empty()) return &overdue_.top();
     return words_ != 0 ? &slots_[first()].timers.front() : nullptr;

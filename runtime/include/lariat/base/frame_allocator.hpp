@@ -39,23 +39,38 @@ struct frame_cache {
 
     struct bin {
         free_frame* head;
-        std::size_t room;  // frames that still go in before the list is a full batch
+        // Frames that still go in before the list is a full batch. Like all numbers here written by
+        // this thread alone, without a locked instruction, and read by live_frames() anywhere.
+        std::atomic<std::size_t> room;
+
+        void change_room(std::ptrdiff_t by) noexcept {
+            room.store(room.load(std::memory_order_relaxed) + static_cast<std::size_t>(by),
+                       std::memory_order_relaxed);
+        }
     };
 
     std::array<bin, class_count> bins;
-    // Written by this thread alone, without a locked instruction; read by live_frames() anywhere.
-    std::atomic<std::ptrdiff_t> live;
-
-    void count(std::ptrdiff_t change) noexcept {
-        live.store(live.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
-    }
+    // A frame taken leaves room for one more: the frames alive are this and all room.
+    std::atomic<std::ptrdiff_t> live_beside_room;
+    std::atomic<std::size_t> changes;  // of what the fast path leaves alone; odd: in the middle
 };
 
 /// constinit, and trivially destroyed: the compiler then reads it without asking whether it exists.
 extern LARIAT_EXPORT constinit thread_local frame_cache this_thread_frames;
 
-LARIAT_EXPORT void* allocate_frame_slowly(std::size_t bytes);
+LARIAT_EXPORT void* allocate_frame_slowly(std::size_t bytes) noexcept;
 LARIAT_EXPORT void deallocate_frame_slowly(void* frame, std::size_t bytes) noexcept;
+[[noreturn]] LARIAT_EXPORT void throw_bad_alloc();
+
+// Every coroutine has a copy of the fast path, and most have nothing else to call where it lies:
+// what saves the registers itself spares them the pushes. Compiled by the caller's compiler, as
+// another may not know this convention. Null if there is no memory.
+LARIAT_SAVES_REGISTERS inline void* allocate_frame_aside(std::size_t bytes) noexcept {
+    return allocate_frame_slowly(bytes);
+}
+LARIAT_SAVES_REGISTERS inline void deallocate_frame_aside(void* frame, std::size_t bytes) noexcept {
+    deallocate_frame_slowly(frame, bytes);
+}
 
 }  // namespace detail
 
@@ -81,12 +96,14 @@ LARIAT_EXPORT void deallocate_frame_slowly(void* frame, std::size_t bytes) noexc
         auto& bin = cache.bins[frame_cache::class_of(bytes)];
         if (detail::free_frame* frame = bin.head; frame != nullptr) [[likely]] {
             bin.head = frame->next;
-            ++bin.room;
-            cache.count(1);
+            bin.change_room(1);
             return frame;
         }
     }
-    return detail::allocate_frame_slowly(bytes);
+    void* frame = detail::allocate_frame_aside(bytes);
+    if (frame == nullptr) [[unlikely]]
+        detail::throw_bad_alloc();
+    return frame;
 }
 
 /// Gives a frame back. Pre: `bytes` is what it was allocated with.
@@ -95,20 +112,20 @@ inline void deallocate_frame(void* memory, std::size_t bytes) noexcept {
     if (bytes <= frame_cache::largest) [[likely]] {
         frame_cache& cache = detail::this_thread_frames;
         auto& bin = cache.bins[frame_cache::class_of(bytes)];
-        if (bin.room != 0) [[likely]] {
+        if (bin.room.load(std::memory_order_relaxed) != 0) [[likely]] {
             auto* frame = static_cast<detail::free_frame*>(memory);
             frame->next = bin.head;
             bin.head = frame;
-            --bin.room;
-            cache.count(-1);
+            bin.change_room(-1);
             return;
         }
     }
-    detail::deallocate_frame_slowly(memory, bytes);
+    detail::deallocate_frame_aside(memory, bytes);
 }
 
 /// Returns how many frames are allocated now, in all threads. Exact when no other thread is
-/// allocating; else each thread's part is of some recent moment.
+/// allocating; else wrong by what the others did while it looked, and after a fork by what they
+/// were in the middle of. Cost: a walk over the lists of every thread.
 [[nodiscard]] LARIAT_EXPORT std::size_t live_frames() noexcept;
 
 /// For tests: from now on the `nth` allocation of this thread (1 is the next) throws

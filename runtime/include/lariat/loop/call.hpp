@@ -20,30 +20,41 @@ struct LARIAT_EXPORT scheduled_call : runnable, timer_entry {
     enum class end : bool { call, drop };
     using action = void (*)(scheduled_call&, end);
 
-    scheduled_call(action on_end, std::uint32_t size) noexcept;
+    scheduled_call(action on_end, std::uint32_t size, bool nothing_to_drop) noexcept
+        : timer_entry(nullptr), ended(on_end), bytes(size), owns_nothing(nothing_to_drop) {}
     scheduled_call(const scheduled_call&) = delete;
     scheduled_call& operator=(const scheduled_call&) = delete;
 
+    /// Library use: asks `here` for it. The library writes what it compares, so that there is one
+    /// address of each.
+    void schedule_soon(scheduler& here) noexcept;
+    void schedule_at(scheduler& here, time_point when) noexcept;
     /// True if it will now not be called.
     bool cancel() noexcept;
     /// For a loop that closes: cancels what is still to be called there.
     static void drop_all(scheduler& home) noexcept;
-    void drop_ref() noexcept;
+    void drop_ref() noexcept {
+        if (--refs == 0) let_go();
+    }
 
     action ended;  ///< calls (or not) and destroys the function; what remains is memory
     scheduler* home = nullptr;
     std::uint32_t bytes;
     std::uint16_t refs = 2;
     bool over = false;
+    bool owns_nothing;  ///< so it need not be told that it is dropped
 
  private:
+    void let_go() noexcept;
     static void due(timer_entry& self) noexcept;
     static void run_call(runnable& self) noexcept;
 };
 
 template <class Fn>
 struct call_of final : scheduled_call {
-    explicit call_of(Fn fn) : scheduled_call(&finish, sizeof(call_of)), function(std::move(fn)) {}
+    explicit call_of(Fn fn)
+        : scheduled_call(&finish, sizeof(call_of), std::is_trivially_destructible_v<Fn>),
+          function(std::move(fn)) {}
     ~call_of() =
         delete;  // the function is destroyed by `finish`, the memory given back by drop_ref
 
@@ -60,9 +71,6 @@ struct call_of final : scheduled_call {
         Fn function;
     };
 };
-
-LARIAT_EXPORT void schedule_soon(scheduled_call& call) noexcept;
-LARIAT_EXPORT void schedule_at(scheduled_call& call, time_point when) noexcept;
 
 template <class Fn>
 scheduled_call& make_call(Fn&& fn) {

@@ -93,16 +93,14 @@ class LARIAT_EXPORT loop {
     /// one small record.
     template <class Fn>
     call_handle call_soon(Fn&& fn) {
-        require_running_here("call_soon");
         detail::scheduled_call& call = detail::make_call(std::forward<Fn>(fn));
-        detail::schedule_soon(call);
+        schedule_soon(call, this_scheduler);
         return call_handle(call);
     }
     template <class Fn>
     call_handle call_at(time_point when, Fn&& fn) {
-        require_running_here("call_at");
         detail::scheduled_call& call = detail::make_call(std::forward<Fn>(fn));
-        detail::schedule_at(call, when);
+        schedule_at(call, when, this_scheduler);
         return call_handle(call);
     }
     template <class Fn>
@@ -138,7 +136,9 @@ class LARIAT_EXPORT loop {
 
     void drive(party& main);
     void finish_run(party& main);
-    void require_running_here(const char* what) const noexcept;
+    // With the thread's running one, which the caller finds at less cost than the library.
+    void schedule_soon(detail::scheduled_call& call, scheduler* here) const noexcept;
+    void schedule_at(detail::scheduled_call& call, time_point when, scheduler* here) const noexcept;
 
     std::unique_ptr<detail::loop_state> state_;
 };

@@ -74,7 +74,8 @@ class LARIAT_EXPORT join_awaiter : public wait_point, public single_step, privat
 ///
 /// Threads      one loop
 /// Lifetime     may outlive the task, and be dropped before it ends: the task stays with its owner.
-///              The result waits here until it is taken
+///              The result waits here until it is taken, and with it what the task was given; of a
+///              task<void> that goes when the task ends
 /// Allocation   none
 template <class T = void>
 class join_handle {

@@ -21,7 +21,7 @@ namespace lariat::detail {
     if (p.outcome != party_outcome::value || group.told == told_of::all) [[unlikely]]
         group.child_finished(group, p);
     if (party_joiner* joiner = p.take_joiner()) joiner->joined(*joiner);
-    p.drop_ref();
+    p.drop_run_ref();
     if (group.pending == 0 && group.waiting != nullptr) {
         waiter& owner = *group.waiting;
         group.waiting = nullptr;

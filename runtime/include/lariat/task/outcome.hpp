@@ -15,7 +15,8 @@ namespace lariat {
 template <class T = void>
 class outcome {
  public:
-    /// Pre: the frame has finished, or never ran (cancelled before).
+    /// Pre: the frame has finished, or never ran (cancelled before). One that gave nothing may have
+    /// gone.
     outcome(party_outcome how, std::coroutine_handle<task_promise<T>> frame) : how_(how) {
         if (how_ == party_outcome::value) {
             value_.emplace(taken(frame));
@@ -44,8 +45,12 @@ class outcome {
         T get() { return slot.take(); }
     };
     static holder taken(std::coroutine_handle<task_promise<T>> frame) {
-        detail::result_slot<T>& slot = frame.promise();
-        return holder{std::move(slot)};
+        if constexpr (std::is_void_v<T>) {
+            return holder{};
+        } else {
+            detail::result_slot<T>& slot = frame.promise();
+            return holder{std::move(slot)};
+        }
     }
 
     party_outcome how_;

@@ -86,8 +86,11 @@ struct line_point : detail::basic_wait_point<line_waiter> {
 struct LARIAT_EXPORT promise_base {
     promise_base() noexcept = default;
     ~promise_base() {
-        if (failed()) [[unlikely]]
-            (void)take_failure();
+        // Two steps, or the compiler makes both comparisons before it branches.
+        if (!goes_on()) [[unlikely]] {
+            if (outermost_failed()) [[unlikely]]
+                drop_failure();
+        }
     }
     promise_base(const promise_base&) = delete;
     promise_base& operator=(const promise_base&) = delete;
@@ -158,6 +161,8 @@ struct LARIAT_EXPORT promise_base {
     std::source_location where;  ///< of the last await
 
  private:
+    LARIAT_SAVES_REGISTERS void drop_failure() noexcept { (void)take_failure(); }
+
     static constexpr std::uintptr_t mark = 1;
     static constexpr std::uintptr_t taken_up = mark | 2;
 

@@ -24,6 +24,7 @@ join_handle<T> start_in(group_core& group, task<T> work) {
             "a task that was moved from or awaited before cannot be started");
     party& p = *new (allocate_frame(sizeof(party))) party;
     p.on_heap = true;
+    p.gives_nothing = std::is_void_v<T>;
     p.leaf = work.release();
     join_handle<T> handle(p);
     group.start(p);

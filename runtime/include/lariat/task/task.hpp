@@ -13,6 +13,21 @@ class task;
 
 namespace detail {
 
+/// Where nothing is to be destroyed nobody but who asks needs to know whether there is a value, and
+/// who asks knows. Else like an optional.
+template <class T>
+struct plain_value {
+    plain_value() noexcept {}
+    template <class... Args>
+    void emplace(Args&&... args) {
+        std::construct_at(std::addressof(value), std::forward<Args>(args)...);
+    }
+    T& operator*() noexcept { return value; }
+    union {
+        T value;
+    };
+};
+
 template <class T>
 struct result_slot {
     static_assert(alignof(T) <= alignof(std::max_align_t),
@@ -26,7 +41,7 @@ struct result_slot {
     [[nodiscard]] T take() noexcept(std::is_nothrow_move_constructible_v<T>) {
         return std::move(*value);
     }
-    std::optional<T> value;
+    std::conditional_t<std::is_trivially_copyable_v<T>, plain_value<T>, std::optional<T>> value;
 };
 
 template <class T>
@@ -155,7 +170,12 @@ class task<T>::awaiter : public awaiter_base {
         return std::noop_coroutine();
     }
 
-    T await_resume() { return awaited_.frame_.promise().take_result(); }
+    T await_resume() {
+        promise_type& child = awaited_.frame_.promise();
+        if (!child.goes_on()) [[unlikely]]  // who was awaited had a continuation, until it failed
+            std::rethrow_exception(child.failure());
+        return child.take();
+    }
 
  private:
     task awaited_;

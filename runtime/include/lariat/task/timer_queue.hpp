@@ -36,8 +36,8 @@ class timer_entry : private list_link {
     static constexpr std::uint16_t nowhere = 0xffff;
     static constexpr std::uint16_t overdue = 0xfffe;
 
-    timer_entry* child_ = nullptr;  // these two serve overdue_timers only
-    std::uint32_t sequence_ = 0;
+    timer_entry* child_;  // these two serve overdue_timers only, which sets them
+    std::uint32_t sequence_;
     std::uint16_t place_ = nowhere;  // index of the slot, or one of the two above
 };
 
@@ -137,6 +137,7 @@ class timer_queue {
     static unsigned digit_of(key at, unsigned level) noexcept {
         return static_cast<unsigned>(at >> (level * digit_bits)) & digit_mask;
     }
+    LARIAT_EXPORT void arm_overdue_or_again(timer_entry& item, time_point deadline) noexcept;
     void place(timer_entry& item) noexcept;
     void unplace(timer_entry& item) noexcept;
     void set_occupied(unsigned where) noexcept;
@@ -155,13 +156,11 @@ class timer_queue {
 };
 
 inline void timer_queue::arm(timer_entry& item, time_point deadline) noexcept {
-    disarm(item);
+    if (item.armed() || key_of(deadline) < current_) [[unlikely]]
+        return arm_overdue_or_again(item, deadline);
     item.deadline = deadline;
     ++size_;
-    if (key_of(deadline) >= current_) [[likely]]
-        place(item);
-    else
-        overdue_.insert(item);
+    place(item);
 }
 
 inline void timer_queue::disarm(timer_entry& item) noexcept {

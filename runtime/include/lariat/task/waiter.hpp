@@ -50,6 +50,7 @@ struct party_marks {
     bool cancel_pending : 1;
     bool on_heap : 1;          ///< made by spawn; freed by the last drop_ref
     bool unclaimed_error : 1;  ///< failed while a handle was held that may still ask
+    bool gives_nothing : 1;    ///< no result lies in its frame
     party_outcome outcome : 2;
 };
 
@@ -171,6 +172,16 @@ struct LARIAT_EXPORT party : ready_link, list_link, scope_core, party_marks {
     }
     void drop_ref() noexcept {
         if (--refs == 0 && on_heap) free_spawned();
+    }
+
+    /// For the one that ran it. If a handle remains that will ask the frame for nothing, the frame
+    /// goes now, with all that the task was given: a handle may be kept for long.
+    void drop_run_ref() noexcept {
+        if (--refs == 0) {
+            if (on_heap) free_spawned();
+        } else if (gives_nothing && outcome != party_outcome::error) {
+            destroy_frame();
+        }
     }
 
     void destroy_frame() noexcept;
