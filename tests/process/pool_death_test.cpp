@@ -221,6 +221,27 @@ TEST_CASE_FIXTURE(pool_check,
     }());
 }
 
+TEST_CASE_FIXTURE(pool_check, "pool: what ended it is said of all its calls alike") {
+    run([]() -> task<> {
+        process_pool_options options(4);
+        options.set_initializer(refuse_to_start, std::string("no database"));
+        options.most_start_failures = 2;  // the others are on their way down too
+        process_pool pool(options);
+        std::vector<pool_call<long>> calls;
+        for (long i = 0; i < 8; ++i) calls.push_back(pool.submit(square, i));
+        for (auto& each : calls) {
+            std::string text;
+            try {
+                co_await each;
+            } catch (const pool_start_error& error) {
+                text = error.what();
+            }
+            CHECK_MESSAGE(text.starts_with("2 workers of"), text);
+        }
+        co_await pool.join();
+    }());
+}
+
 TEST_CASE_FIXTURE(pool_check, "pool: maps end, and say why, if no worker comes up") {
     run([]() -> task<> {
         process_pool_options options(2);

@@ -16,8 +16,10 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -57,6 +59,23 @@ inline task<int> stay_waiting(shm::event begun, shm::event go) {
 inline task<int> nap(std::chrono::milliseconds length) {
     co_await sleep(length);
     co_return ::getpid();
+}
+
+/// The workers of a pool that has so many, all of them up: each has a function under way at the
+/// same time.
+inline task<std::set<int>> meet_all(process_pool& pool, std::size_t count) {
+    const shm::event go;
+    const std::vector<shm::event> begun(count);
+    std::vector<pool_call<int>> calls;
+    for (const shm::event& each : begun) calls.push_back(pool.submit(stay, each, go));
+    for (const shm::event& each : begun) co_await each.wait();
+    go.set();
+    std::set<int> pids;
+    for (auto& each : calls) {
+        const int pid = co_await each;
+        pids.insert(pid);
+    }
+    co_return pids;
 }
 
 inline std::vector<long> numbers_up_to(long count) {

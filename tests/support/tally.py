@@ -1,11 +1,12 @@
 """Counts the tests of one `meson test` run: tally.py testlog.json.
 
 A doctest program counts as its test cases, any other test as one; a program that dies before its
-summary is one failure. Failed tests are shown with the end of their output. The last line is
-"N passed, N failed"; what was skipped (exit code 77, doctest::skip) is named above it, and not
-counted as passed.
+summary is one failure. Failed tests are shown with the end of their output and of what they said on
+stderr, a line that is repeated once. The last line is "N passed, N failed"; what was skipped (exit
+code 77, doctest::skip) is named above it, and not counted as passed.
 """
 
+import itertools
 import json
 import re
 import sys
@@ -35,9 +36,12 @@ def count(test):
 
 def show(test):
     print(f"==== {test['name']}: {test['result']}, exit code {test.get('returncode')}")
-    text = (test.get("stdout") or "") + (test.get("stderr") or "")
-    for line in text.splitlines()[-SHOWN_LINES:]:
-        print(line)
+    # One after the other: what a program says often on stderr would hide what failed in it.
+    for stream in ("stdout", "stderr"):
+        runs = itertools.groupby((test.get(stream) or "").splitlines())
+        lines = [(line, len(list(same))) for line, same in runs]
+        for line, times in lines[-SHOWN_LINES:]:
+            print(line if times == 1 else f"{line} ({times} times)")
 
 
 def report_skipped(test):

@@ -172,7 +172,7 @@ started_process family::start(start_request& request) {
     head.body_bytes = body.size();
     head.references = static_cast<std::uint32_t>(given.references.size());
     head.descriptors = static_cast<std::uint32_t>(given.descriptors.size());
-    head.core = request.options.core ? static_cast<std::int32_t>(*request.options.core) : -1;
+    head.core = request.options.core ? static_cast<std::int64_t>(*request.options.core) : -1;
     head.daemon = request.options.daemon;
     head.anew = request.anew;
     head.body_in_memory_file = static_cast<bool>(file);

@@ -21,16 +21,15 @@ struct fresh_orders {
     image_pointer<call_entry> entry;
     std::uint64_t arena = 0;  ///< where it lies in the family
     std::uint64_t arena_bytes = 0;
+    std::int64_t core = -1;
     std::int32_t pid = 0;  ///< whom they are for: what else finds the variable is not meant
     std::int32_t parent = 0;
     std::int32_t server = 0;
-    std::int32_t core = -1;
     std::int32_t memory = -1;  ///< the arena's descriptor
     std::int32_t channel = -1;
     std::int32_t body = -1;
     owner_id owner = nobody;
     std::uint32_t daemon = 0;
-    std::uint32_t unused = 0;
 };
 
 /// Becomes the program executed anew, from the file that this one was executed from, be it replaced

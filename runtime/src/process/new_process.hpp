@@ -23,7 +23,7 @@ struct birth {
     family::identity who;
     unique_fd channel;
     owner_id owner = nobody;
-    int core = -1;
+    std::int64_t core = -1;
     pid_t server = 0;
     const rlimit* limit = nullptr;  ///< of descriptors
 };

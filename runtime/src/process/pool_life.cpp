@@ -276,8 +276,10 @@ std::size_t process_pool_core::living() const noexcept {
 }
 
 /// A worker did not come up. One that is closed has calls to make too, and can give up on them.
+/// What ended the pool is said of all its calls alike, though another worker be on its way down
+/// yet.
 void process_pool_core::note_failure(const std::string& what) noexcept {
-    if (++failures_ < options_.most_start_failures || terminated_) return;
+    if (++failures_ < options_.most_start_failures || terminated_ || !broken_.empty()) return;
     broken_ = std::to_string(failures_) + " workers of process_pool \"" + options_.name +
               "\" in a row did not come up; the last one: " + what;
     closing_ = true;

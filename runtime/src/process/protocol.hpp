@@ -30,9 +30,9 @@ struct start_message {
     std::uint32_t name_bytes = 0;
     image_pointer<call_entry> entry;
     std::uint64_t body_bytes = 0;
+    std::int64_t core = -1;
     std::uint32_t references = 0;
     std::uint32_t descriptors = 0;
-    std::int32_t core = -1;
     bool daemon = false;
     bool anew = false;  ///< the program is executed again
     bool body_in_memory_file = false;
