@@ -408,6 +408,7 @@ TEST_CASE("loop_thread: at exit the detached are awaited, and daemons told to st
         loop_thread(slow, nullptr).detach();
         loop_thread_options options = named("daemon");
         options.daemon = true;
+        options.exit_grace = 1h;
         auto lasting = []() -> task<> {
             try {
                 co_await until_cancelled();

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -309,11 +310,21 @@ TEST_CASE("http errors: the whole request has a time, for redirects, the line, a
         falling_silent_after("HTTP/1.1 200 OK\r\n\r\nabc"), [&](http_server& server) -> task<> {
             options.max_connections_per_host = 1;
             http::client session(options);
-            http::response first = co_await session.get(server.url());
+            // It has those 10 ms too: a machine that stands still for so long is no fault.
+            std::optional<http::response> first;
+            for (int tries = 0; !first && tries < 50; ++tries) {
+                try {
+                    auto asking = session.get(server.url());
+                    first.emplace(co_await std::move(asking));
+                } catch (const timeout_error&) {
+                    MESSAGE("no answer within 10 ms: once more");
+                }
+            }
+            REQUIRE(first);
             const std::string url = server.url("/waits");
             const std::string said = co_await complaint_of<timeout_error>(session.get(url));
             CHECK(has(said, "GET " + url + ": waiting for one of the host's 1 connections"));
-            CHECK_THROWS_AS((void)co_await first.text(), timeout_error);
+            CHECK_THROWS_AS((void)co_await first->text(), timeout_error);
             CHECK(session.stats().in_use == 0);
         });
 }

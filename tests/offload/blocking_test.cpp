@@ -101,7 +101,8 @@ TEST_CASE_FIXTURE(leak_check,
                     begun.push_back(i);
                 }
                 const int now = running.fetch_add(1) + 1;
-                most.store(std::max(most.load(), now));
+                for (int seen = most.load(); seen < now && !most.compare_exchange_weak(seen, now);)
+                    continue;
                 if (i < 2) both.arrive_and_wait();  // only two threads let this pass
                 running.fetch_sub(1);
             }));

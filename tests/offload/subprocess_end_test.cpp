@@ -69,9 +69,10 @@ TEST_CASE_FIXTURE(no_children, "subprocess: signals reach it, and no stranger af
 
 TEST_CASE_FIXTURE(no_children, "subprocess: stop asks first, and kills what does not obey") {
     run([]() -> task<> {
-        subprocess soft =
-            co_await started_and_ready(shell("trap 'exit 4' TERM; echo ready; "
-                                             "while :; do sleep 0.01; done"));
+        subprocess_options heeds =
+            shell("trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done");
+        heeds.grace = 1h;
+        subprocess soft = co_await started_and_ready(heeds);
         const int asked = co_await soft.stop();
         CHECK(asked == 4);
         const int again = co_await soft.stop();

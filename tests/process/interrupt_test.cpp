@@ -31,7 +31,7 @@ namespace {
 using namespace lariat;
 using namespace std::chrono_literals;
 using lariat::test::daemon_named;
-using lariat::test::goes;
+using lariat::test::goes_at_last;
 using lariat::test::named;
 using lariat::test::numbers;
 using lariat::test::parent_of;
@@ -151,10 +151,10 @@ int interrupt(program& running, const std::map<std::string, int>& processes) {
     const int server = parent_of(processes.begin()->second);
     REQUIRE(::getpgid(server) == running.pid());
     REQUIRE(::kill(-running.pid(), SIGINT) == 0);
-    CHECK(goes(running.pid()));
+    CHECK(goes_at_last(running.pid()));
     const int code = running.wait();
-    for (const auto& [name, pid] : processes) CHECK_MESSAGE(goes(pid), name);
-    CHECK(goes(server));
+    for (const auto& [name, pid] : processes) CHECK_MESSAGE(goes_at_last(pid), name);
+    CHECK(goes_at_last(server));
     return code;
 }
 

@@ -10,6 +10,7 @@
 #include <lariat/task/gather.hpp>
 #include <lariat/task/settled.hpp>
 #include <lariat/task/sleep.hpp>
+#include <lariat/task/spawn.hpp>
 #include <lariat/task/timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -45,6 +46,27 @@ template <class Body>
 void with_manager(Body body) {
     with_manager(manager_options(), std::move(body));
 }
+
+/// Time as this loop sees it, in ticks of 10 ms: while the machine stands still there is none.
+class tick_count {
+ public:
+    [[nodiscard]] task<> stop() {
+        counting_.cancel();
+        (void)co_await settled(std::move(counting_));
+    }
+    [[nodiscard]] int ticks() const noexcept { return ticks_; }
+
+ private:
+    static task<> count(int& ticks) {
+        for (;;) {
+            co_await sleep(10ms);
+            ++ticks;
+        }
+    }
+
+    int ticks_ = 0;
+    join_handle<> counting_ = spawn(count(ticks_));
+};
 
 /// What body() comes to, a status's text if it failed.
 inline task<> joined(process child) {

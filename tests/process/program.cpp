@@ -157,11 +157,14 @@ bool is_zombie(int pid) { return stat_of(pid).first == 'Z'; }
 
 int parent_of(int pid) { return stat_of(pid).second; }
 
-bool goes(int pid) {
+bool goes(int pid, std::chrono::seconds within) {
     const unique_fd watch(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!watch) return true;
     pollfd ended{watch.get(), POLLIN, 0};
-    return ::poll(&ended, 1, 1000) == 1;
+    constexpr int look = 50;  // ms; one more of them if this process stands still itself
+    for (auto left = within / std::chrono::milliseconds(look); left > 0; --left)
+        if (::poll(&ended, 1, look) == 1) return true;
+    return false;
 }
 
 std::string children_of(int pid) {

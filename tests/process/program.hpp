@@ -2,6 +2,7 @@
 
 #include <lariat/base/unique_fd.hpp>
 
+#include <chrono>
 #include <string>
 
 namespace lariat::test {
@@ -61,10 +62,12 @@ void wait_for_tester() noexcept;
 /// In a role, and in its children: a line for program::line.
 void say(const std::string& line) noexcept;
 
-/// Whether there is such a process, a zombie too; a zombie; or whether it went within a second.
+/// Whether there is such a process, a zombie too; a zombie; or whether it goes, by itself within a
+/// second, as a dead process's own are to, or else in the end.
 [[nodiscard]] bool is_there(int pid) noexcept;
 [[nodiscard]] bool is_zombie(int pid);
-[[nodiscard]] bool goes(int pid);
+[[nodiscard]] bool goes(int pid, std::chrono::seconds within = std::chrono::seconds(1));
+[[nodiscard]] inline bool goes_at_last(int pid) { return goes(pid, std::chrono::seconds(20)); }
 /// The pids of a process's children, zombies among them.
 [[nodiscard]] std::string children_of(int pid);
 /// The pid of the fork server of a process, which is the parent of what that starts.
