@@ -153,9 +153,9 @@ TEST_CASE("echo_load: how long nobody was answered is told") {
     CHECK(silent == doctest::Approx(found.seconds));
 
     const small_server honest(small_server::fault::none);
-    run_until_answered(quick(honest, mode::echo), 1, [](const generator& load, const auto& phase) {
-        if (load.result().requests == 0) return;
-        CHECK(static_cast<double>(load.result().longest_silence) / 1e9 < phase.seconds);
+    run_until_answered(quick(honest, mode::echo), 1, [](const generator& other, const auto& phase) {
+        if (other.result().requests == 0) return;
+        CHECK(static_cast<double>(other.result().longest_silence) / 1e9 < phase.seconds);
     });
 }
 
