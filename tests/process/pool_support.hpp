@@ -61,13 +61,14 @@ inline task<int> nap(std::chrono::milliseconds length) {
     co_return ::getpid();
 }
 
-/// The workers of a pool that has so many, all of them up: each has a function under way at the
-/// same time.
-inline task<std::set<int>> meet_all(process_pool& pool, std::size_t count) {
+/// The processes that `count` calls of function(begun, go) run in, none of which ends before the
+/// last has begun.
+template <class Function>
+task<std::set<int>> homes_of(process_pool& pool, Function* function, std::size_t count) {
     const shm::event go;
     const std::vector<shm::event> begun(count);
     std::vector<pool_call<int>> calls;
-    for (const shm::event& each : begun) calls.push_back(pool.submit(stay, each, go));
+    for (const shm::event& each : begun) calls.push_back(pool.submit(function, each, go));
     for (const shm::event& each : begun) co_await each.wait();
     go.set();
     std::set<int> pids;
@@ -76,6 +77,10 @@ inline task<std::set<int>> meet_all(process_pool& pool, std::size_t count) {
         pids.insert(pid);
     }
     co_return pids;
+}
+/// The workers of a pool that has so many, all of them up.
+inline task<std::set<int>> meet_all(process_pool& pool, std::size_t count) {
+    return homes_of(pool, stay, count);
 }
 
 inline std::vector<long> numbers_up_to(long count) {

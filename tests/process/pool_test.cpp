@@ -182,29 +182,13 @@ TEST_CASE_FIXTURE(pool_check, "pool: a thousand sleepers in two workers take one
     });
 }
 
-/// The processes that a thousand tasks run in, none of which ends before the last has begun.
-task<std::set<int>> homes_of_tasks(process_pool& pool) {
-    const shm::event go;
-    const std::vector<shm::event> begun(1000);
-    std::vector<pool_call<int>> calls;
-    for (const shm::event& each : begun) calls.push_back(pool.submit(stay_waiting, each, go));
-    for (const shm::event& each : begun) co_await each.wait();
-    go.set();
-    std::set<int> pids;
-    for (auto& each : calls) {
-        const int pid = co_await each;
-        pids.insert(pid);
-    }
-    co_return pids;
-}
-
 TEST_CASE_FIXTURE(pool_check, "pool: tasks are shared out among its workers") {
     with_pool(2, [](process_pool& pool) -> task<> {
         const std::set<int> both = co_await meet_all(pool, 2);
         CHECK(both.size() == 2);
         std::set<int> homes;  // one that stands still for 100 ms loses them to the other
         for (int tries = 0; tries < 20 && homes != both; ++tries)
-            homes = co_await homes_of_tasks(pool);
+            homes = co_await homes_of(pool, stay_waiting, 1000);
         CHECK(homes == both);
     });
 }
